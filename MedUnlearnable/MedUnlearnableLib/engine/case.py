@@ -1,0 +1,110 @@
+"""A case: one image with its segments, as the methods see it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import Refused
+
+#: Voxel (i, j, k) may lie this far (in voxels) from where another file of the same case puts it.
+GEOMETRY_TOLERANCE_VOXELS = 1e-2
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the voxels lie: `ijk_to_ras` [4, 4] maps (i, j, k, 1) to millimeters, right-anterior-superior."""
+
+    ijk_to_ras: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.ijk_to_ras).all() or not abs(np.linalg.det(self.ijk_to_ras[:3, :3])) > 0:
+            raise Refused(
+                "the geometry is degenerate: two image axes point the same way or a spacing is 0; repair the header"
+            )
+
+    @classmethod
+    def of_spacing(cls, spacing_ijk: Sequence[float]) -> Geometry:
+        """Axes along RAS with the given spacing in mm, origin 0."""
+        return cls(np.diag([*map(float, spacing_ijk), 1.0]))
+
+    @property
+    def spacing_kji(self) -> tuple[float, float, float]:
+        """Distance between neighbors in mm, in array order (k, j, i)."""
+        i, j, k = np.linalg.norm(self.ijk_to_ras[:3, :3], axis=0)
+        return float(k), float(j), float(i)
+
+    def mismatch_voxels(self, other: Geometry, shape_kji: Sequence[int]) -> float:
+        """Largest distance, in the smallest spacing, between where the two put a corner of the array."""
+        k, j, i = (n - 1 for n in shape_kji)
+        corners = np.array([(a, b, c, 1.0) for a in (0, i) for b in (0, j) for c in (0, k)])
+        distance_mm = np.linalg.norm(corners @ (self.ijk_to_ras - other.ijk_to_ras).T, axis=1).max()
+        return float(distance_mm / min(self.spacing_kji))
+
+    def agrees_with(self, other: Geometry, shape_kji: Sequence[int]) -> bool:
+        return self.mismatch_voxels(other, shape_kji) <= GEOMETRY_TOLERANCE_VOXELS
+
+
+@dataclass(frozen=True)
+class Units:
+    """What stored values mean: physical = stored * slope + intercept, in `name` (HU, or empty if unknown)."""
+
+    slope: float = 1.0
+    intercept: float = 0.0
+    name: str = ""
+
+    def to_stored(self, physical: float) -> float:
+        return (physical - self.intercept) / self.slope
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to protect.
+
+    `image` [C, D, H, W] holds stored values in the file's own dtype (D = 1 for a 2D picture) and is never written to.
+    `segments` are layers [D, H, W] of label values, 0 = background; segments that overlap lie in different layers.
+    """
+
+    id: str
+    image: NDArray[np.generic]
+    geometry: Geometry
+    segments: tuple[NDArray[np.integer], ...] = ()
+    units: Units = field(default_factory=Units)
+    modality: str = ""  # "CT", "MR", "picture" (PNG, RGB) where the source says so, else ""
+    padding: float | None = None  # stored value that means "no data", never changed
+
+    @property
+    def shape_kji(self) -> tuple[int, int, int]:
+        _, depth, height, width = self.image.shape
+        return depth, height, width
+
+    @property
+    def has_foreground(self) -> bool:
+        return any(bool(layer.any()) for layer in self.segments)
+
+
+class CaseSource(Protocol):
+    """The cases of a run. Knows its ids without reading a voxel and holds no more than one case in memory."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def load(self, case_id: str) -> Case: ...
+
+
+@dataclass(frozen=True)
+class CasesInMemory:
+    """A `CaseSource` of cases that are there already."""
+
+    cases: tuple[Case, ...]
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(case.id for case in self.cases)
+
+    def load(self, case_id: str) -> Case:
+        return next(case for case in self.cases if case.id == case_id)

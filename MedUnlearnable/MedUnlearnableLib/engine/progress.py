@@ -1,0 +1,8 @@
+"""How a method says where it is. Who listens (an event file, a test, nobody) is not the engine's concern."""
+
+
+class Progress:
+    """Listens to nothing. Subclasses record the steps and raise `Cancelled` when the user wants to stop."""
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        """Called between steps, several times a second at most expense: `done` of `total` in `stage`."""

@@ -1,0 +1,116 @@
+"""Which intensity window an image gets (our choice; nnU-Net clips CT to the same foreground percentiles).
+
+CT        percentiles 0.5-99.5 of segments and contour, merged over the data set, at least 350 HU wide
+MR, other percentiles 0.5-99.5 of the non-zero voxels of that image
+picture   8 bit: [0, 255]; 16 bit: like MR, because 12-bit content in 16-bit files is common
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .case import Case, Units
+from .errors import Refused, UsageError
+from .window import IntensityWindow, stored_quantum
+
+Rule = Literal["ct", "mr", "picture", "fixed"]
+
+PERCENTILES = (0.5, 99.5)
+CT_NARROWEST_HU = 350.0
+CT_AIR_HU = -500.0  # an image whose 0.5 percentile lies below holds air around a body: CT
+_HU_BINS = (-32768, 32767)
+
+
+@dataclass(frozen=True)
+class WindowSetting:
+    """What the user asked for: a rule by name, or two values in physical units."""
+
+    rule: Literal["auto", "ct", "mr", "fixed"] = "auto"
+    limits: tuple[float, float] | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> WindowSetting:
+        """`auto`, `ct`, `mr` or `LO,HI`."""
+        if text in ("auto", "ct", "mr"):
+            return cls(text)  # type: ignore[arg-type]
+        try:
+            lo, hi = (float(part) for part in text.split(","))
+        except ValueError:
+            raise UsageError(f"--window {text} is not one of auto, ct, mr or LO,HI (two numbers)") from None
+        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+            raise UsageError(f"--window {text}: the lower limit must be below the upper one")
+        return cls("fixed", (lo, hi))
+
+    def __str__(self) -> str:
+        return "{:g},{:g}".format(*self.limits) if self.limits else self.rule
+
+    def rule_for(self, case: Case) -> Rule:
+        if self.rule != "auto":
+            return self.rule
+        if case.modality == "picture":
+            return "picture" if case.image.dtype == np.uint8 else "mr"
+        if case.modality:
+            return "ct" if case.modality == "CT" else "mr"
+        return "ct" if _looks_like_ct(case) else "mr"
+
+
+@dataclass
+class HuHistogram:
+    """Counts of voxels per HU, merged over cases, so that the CT window needs no voxel kept."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_HU_BINS[1] - _HU_BINS[0] + 1, np.int64))
+
+    def add(self, stored: NDArray[np.generic], units: Units) -> None:
+        physical = stored[np.isfinite(stored)].astype(np.float64) * units.slope + units.intercept
+        bins = np.clip(np.rint(physical), *_HU_BINS).astype(np.int64) - _HU_BINS[0]
+        self.counts += np.bincount(bins, minlength=len(self.counts))
+
+    def window_hu(self) -> tuple[float, float]:
+        """The percentiles, widened around their middle to 350 HU where they lie closer."""
+        cumulative = np.cumsum(self.counts)
+        if not cumulative[-1]:
+            raise Refused("no voxel under any segment has a value, so there is no CT window; give --window LO,HI")
+        lo, hi = (
+            float(np.searchsorted(cumulative, p / 100 * cumulative[-1], side="left") + _HU_BINS[0]) for p in PERCENTILES
+        )
+        missing = max(0.0, CT_NARROWEST_HU - (hi - lo))
+        return lo - missing / 2, hi + missing / 2
+
+
+def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> IntensityWindow:
+    """The window of one case, in stored units. `ct_window_hu`: from the data set; needed for CT only."""
+    quantum = stored_quantum(case.image)
+    rule = setting.rule_for(case)
+    if rule == "picture":
+        return IntensityWindow(0.0, 255.0, quantum)
+    if rule == "mr":
+        return IntensityWindow(*_percentiles_of_signal(case), quantum)
+    limits = setting.limits if rule == "fixed" else ct_window_hu
+    if limits is None:
+        raise Refused("this is a CT image, but the saved state holds no CT window; give --window LO,HI")
+    return IntensityWindow(*sorted(case.units.to_stored(limit) for limit in limits), quantum)
+
+
+def _percentiles_of_signal(case: Case) -> tuple[float, float]:
+    signal = case.image[(case.image != 0) & np.isfinite(case.image)]
+    if case.padding is not None:
+        signal = signal[signal != case.padding]
+    if not signal.size:
+        raise Refused("every voxel is zero or not a number, so there is nothing to protect; leave the image out")
+    lo, hi = np.percentile(signal, PERCENTILES, overwrite_input=True)
+    return float(lo), float(hi)
+
+
+def _looks_like_ct(case: Case) -> bool:
+    values = case.image if np.issubdtype(case.image.dtype, np.integer) else case.image[np.isfinite(case.image)]
+    to_hu = case.units.slope, case.units.intercept
+    lowest, highest = (float(v) * to_hu[0] + to_hu[1] for v in (values.min(initial=0), values.max(initial=0)))
+    if min(lowest, highest) > CT_AIR_HU or stored_quantum(case.image) is None:  # the cheap way out for most MR
+        return False
+    percentile = np.percentile(values, PERCENTILES[0] if case.units.slope > 0 else PERCENTILES[1])
+    return bool(percentile * to_hu[0] + to_hu[1] <= CT_AIR_HU)
