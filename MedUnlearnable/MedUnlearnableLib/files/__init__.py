@@ -1,0 +1,1 @@
+"""Files on disk: formats, case discovery, manifests. The engine never opens a file."""

@@ -1,0 +1,167 @@
+"""Which files belong to one case, and their voxels as the engine wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..engine.case import Case, Geometry
+from ..engine.errors import Refused
+from . import formats, labels
+from .volume import StoredImage
+
+#: A label file beside its image has the image's stem and one of these endings.
+LABEL_SUFFIXES = ("_mask", "_seg", "_label", "_labels", "-mask", "-seg", "-label", "-labels")
+_NAMED_IN_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case. `modality` is what the giver knows of the image ("CT", "MR"), or empty."""
+
+    id: str
+    image: Path
+    label: Path | None
+    modality: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "image": str(self.image),
+            "label": str(self.label) if self.label else None,
+            "modality": self.modality,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> CaseFiles:
+        label = Path(data["label"]) if data["label"] else None
+        return cls(data["id"], Path(data["image"]), label, data["modality"])
+
+
+class FileCases:
+    """A `CaseSource` over files. Keeps the last case, so that a run of a single volume reads it once."""
+
+    def __init__(self, cases: Iterable[CaseFiles]) -> None:
+        self.files = {case.id: case for case in cases}
+        self._last: tuple[str, StoredImage, Case] | None = None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(self.files)
+
+    def load(self, case_id: str) -> Case:
+        return self._loaded(case_id)[1]
+
+    def stored(self, case_id: str) -> StoredImage:
+        """The image as its file holds it; writes its like."""
+        return self._loaded(case_id)[0]
+
+    def _loaded(self, case_id: str) -> tuple[StoredImage, Case]:
+        if self._last is None or self._last[0] != case_id:
+            self._last = None  # let go of the old voxels before reading the new ones
+            self._last = (case_id, *load_case(self.files[case_id]))
+        return self._last[1:]
+
+
+def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
+    """Image and label layers of one case. Refusals name the file."""
+    stored = formats.read(files.image)
+    case = Case(
+        id=files.id,
+        image=stored.array,
+        geometry=stored.geometry or Geometry.of_spacing((1.0, 1.0, 1.0)),
+        segments=labels.read(files.label, stored) if files.label else (),
+        units=stored.units,
+        modality=files.modality or stored.modality,
+    )
+    return stored, case
+
+
+def find_cases(images: Path, label_path: Path | None) -> list[CaseFiles]:
+    """The cases of a file or a flat folder, sorted by id. Labels: a file, a folder of equal stems, or beside.
+
+    Refuses images without a label, labels without an image, and two files that would be one case.
+    """
+    _refuse_missing(images)
+    if label_path is not None:
+        _refuse_missing(label_path)
+    if images.is_file():
+        if formats.ending(images) is None:
+            raise Refused(f"{images}: this format is not known; give {', '.join(formats.ENDINGS)}")
+        return [CaseFiles(formats.stem(images), images, _label_of_file(images, label_path))]
+    if label_path is not None and label_path.is_file():
+        raise Refused(f"{label_path}: this is one label file, but {images} is a folder; give the folder of its labels")
+    apart = label_path is not None and label_path.resolve() != images.resolve()
+    image_files = _by_stem(path for path in _known_files(images) if apart or not _is_label_name(path))
+    label_files = _by_stem(_known_files(label_path)) if apart and label_path else _labels_beside(images)
+    if not image_files:
+        raise Refused(f"{images}: the folder holds no image; known endings are {', '.join(formats.ENDINGS)}")
+    _refuse_unpaired(image_files, label_files)
+    return [CaseFiles(stem, path, label_files[stem]) for stem, path in sorted(image_files.items())]
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.exists():
+        raise Refused(f"{path}: there is no such file or folder; check the path")
+
+
+def _known_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith("."))
+
+
+def _is_label_name(path: Path) -> bool:
+    return formats.ending(path) == ".seg.nrrd" or formats.stem(path).endswith(LABEL_SUFFIXES)
+
+
+def _image_stem(label: Path) -> str:
+    stem = formats.stem(label)
+    suffix = next((suffix for suffix in LABEL_SUFFIXES if stem.endswith(suffix)), "")
+    return stem[: len(stem) - len(suffix)]
+
+
+def _labels_beside(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in _known_files(folder):
+        if _is_label_name(path):
+            _add_once(found, _image_stem(path), path)
+    return found
+
+
+def _by_stem(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        _add_once(found, formats.stem(path), path)
+    return found
+
+
+def _add_once(found: dict[str, Path], stem: str, path: Path) -> None:
+    if stem in found:
+        raise Refused(
+            f"{path}: lies beside {found[stem].name}, and both would be the case '{stem}'; remove or rename one"
+        )
+    found[stem] = path
+
+
+def _label_of_file(image: Path, label_path: Path | None) -> Path:
+    if label_path is not None and label_path.is_file():
+        return label_path
+    folder = label_path or image.parent
+    stem = formats.stem(image)
+    apart = folder.resolve() != image.parent.resolve()
+    labels_here = _by_stem(_known_files(folder)) if apart else _labels_beside(folder)
+    if stem not in labels_here:
+        raise Refused(f"{image}: no label for it in {folder}; give its label file with --labels")
+    return labels_here[stem]
+
+
+def _refuse_unpaired(images: dict[str, Path], label_files: dict[str, Path]) -> None:
+    for what, missing in (
+        ("no label", images.keys() - label_files.keys()),
+        ("no image", label_files.keys() - images.keys()),
+    ):
+        if missing:
+            names = ", ".join(sorted(missing)[:_NAMED_IN_ERRORS]) + (", ..." if len(missing) > _NAMED_IN_ERRORS else "")
+            count = f"{len(missing)} of {len(images.keys() | label_files.keys())} cases have {what}"
+            raise Refused(f"{count}: {names}; every image needs a label of the same stem")

@@ -1,0 +1,37 @@
+"""Which file is read by whom, and the name a case has without its ending."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..engine.errors import Refused
+from . import nifti, nrrd, png
+from .volume import StoredImage
+
+_READERS: dict[str, Callable[[Path], StoredImage]] = {
+    ".nii.gz": nifti.read,
+    ".nii": nifti.read,
+    ".seg.nrrd": nrrd.read,
+    ".nrrd": nrrd.read,
+    ".png": png.read,
+}
+ENDINGS = tuple(_READERS)  # longest first where one ends like another
+
+
+def ending(path: Path) -> str | None:
+    """The known ending of a file name in lower case, or None."""
+    return next((known for known in ENDINGS if path.name.lower().endswith(known)), None)
+
+
+def stem(path: Path) -> str:
+    """The name without its known ending: liver_01 for liver_01.nii.gz."""
+    return path.name[: -len(ending(path) or "")] if ending(path) else path.name
+
+
+def read(path: Path) -> StoredImage:
+    """An image of any known format. Every complaint is a sentence that names the file."""
+    known = ending(path)
+    if known is None:
+        raise Refused(f"{path}: this format is not known; give {', '.join(ENDINGS)}")
+    return _READERS[known](path)

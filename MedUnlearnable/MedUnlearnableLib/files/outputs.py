@@ -1,0 +1,153 @@
+"""What a run writes, and where. The private folder stays with the owner; the rest may be handed out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.errors import Refused
+from ..engine.record import NOT_FOR_DIAGNOSIS, Protected
+from . import formats
+from .cases import CaseFiles
+from .volume import TEMPORARY_PREFIX, StoredImage, raw_bytes, write_atomically, write_json
+
+MANIFEST = "manifest.json"
+RECORD_ENDING = ".medunlearnable.json"
+_MANIFEST_FORMAT = "medunlearnable-manifest/1"
+_PRIVATE_FORMAT = "medunlearnable-private-manifest/1"
+_CHUNK = 1 << 22
+
+
+class OutputFolder:
+    """The folder that may be handed out: `<name>` and its record for each case, `labels/<label name>`, a manifest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def refuse_unusable(self, private: Path, cases: Iterable[CaseFiles]) -> None:
+        """Checks everything that can be known before the run; writes nothing."""
+        sources = {path.parent.resolve() for case in cases for path in (case.image, case.label) if path}
+        for name, folder in (("--out", self.folder), ("--private", private)):
+            if folder.resolve() in sources:
+                raise Refused(
+                    f"{name} {folder} is the folder of the input; give another folder, inputs are never written to"
+                )
+            _refuse_occupied(name, folder)
+        if private.resolve() == self.folder.resolve() or self.folder.resolve() in private.resolve().parents:
+            raise Refused(
+                f"--private {private} lies inside --out {self.folder}, which is handed out; give a folder outside it"
+            )
+
+    def write(self, files: CaseFiles, stored: StoredImage, protected: Protected) -> dict[str, Any]:
+        """Image, label and record of one case; the image is read back first. Returns the manifest's entry."""
+        target = self.folder / files.image.name
+        if protected.record.state == "unchanged":
+            write_atomically(target, lambda file: _copy(files.image, file))
+        else:
+            write_atomically(
+                target,
+                lambda file: stored.write_to(file, protected.image),
+                check=lambda path: _refuse_difference(path, stored, protected.image),
+            )
+        entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
+        if files.label is not None:
+            label_target = self.folder / "labels" / files.label.name
+            label = files.label
+            write_atomically(label_target, lambda file: _copy(label, file))
+            entry["label"] = f"labels/{label_target.name}"
+        entry["sha256"] = sha256_of_file(target)
+        record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
+        write_json(record_path, {**protected.record.to_json(), "file": target.name, "file_sha256": entry["sha256"]})
+        entry["record"] = record_path.name
+        entry["warnings"] = list(protected.record.warnings)
+        return entry
+
+    def write_manifest(self, run: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+        """The account of the run that goes with the images. Holds no key and no hash of an input."""
+        write_json(
+            self.folder / MANIFEST,
+            {
+                "format": _MANIFEST_FORMAT,
+                **run,
+                "unprotected_share": unprotected_share(entries),
+                "notice": NOT_FOR_DIAGNOSIS,
+                "cases": entries,
+            },
+        )
+
+
+def write_private_manifest(folder: Path, secrets: dict[str, Any], cases: Iterable[CaseFiles]) -> None:
+    """What stays with the owner: seed and state, and which input became which case."""
+    entries = [{**case.to_json(), "sha256": sha256_of_file(case.image)} for case in cases]
+    notice = "keep this folder: it holds the key of the run; never hand it out"
+    write_json(folder / MANIFEST, {"format": _PRIVATE_FORMAT, "notice": notice, **secrets, "cases": entries})
+    (folder / MANIFEST).chmod(0o600)
+
+
+def unprotected_share(entries: list[dict[str, Any]]) -> float:
+    """Share of clean copies among the cases that were written."""
+    states = [entry["state"] for entry in entries if entry["state"] != "failed"]
+    return states.count("unchanged") / len(states) if states else 0.0
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a killed writer left behind."""
+    for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
+        path.unlink(missing_ok=True)
+
+
+def sha256_of_file(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _copy(source: Path, target: Any) -> None:
+    with source.open("rb") as file:
+        shutil.copyfileobj(file, target, _CHUNK)
+
+
+def _refuse_occupied(name: str, folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise Refused(f"{name} {folder} is a file; give a folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise Refused(
+            f"{name} {folder} is not empty; give a new or an empty folder, so that nothing is overwritten or mixed"
+        )
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise Refused(
+            f"{name} {folder} cannot be created: {existing} is not a folder that can be written to; choose another"
+        )
+
+
+def _refuse_difference(path: Path, source: StoredImage, image: NDArray[np.generic]) -> None:
+    """Reads the written file back: voxels bit for bit, dtype, geometry and meaning as they should be."""
+    back = formats.read(path)
+    same_voxels = (
+        back.array.dtype == source.array.dtype
+        and back.array.shape == image.shape
+        and all(
+            np.array_equal(_bits(a, back.array.dtype), _bits(b, back.array.dtype)) for a, b in zip(back.array, image)
+        )
+    )
+    same_place = (back.geometry is None) == (source.geometry is None) and (
+        back.geometry is None or np.array_equal(back.geometry.ijk_to_ras, source.geometry.ijk_to_ras)  # type: ignore[union-attr]
+    )
+    if not (same_voxels and same_place and back.units == source.units):
+        raise Refused(
+            f"{path}: what was read back differs from what was written; the disk may be faulty, nothing was kept"
+        )
+
+
+def _bits(array: NDArray[np.generic], dtype: np.dtype) -> NDArray[np.uint8]:
+    return np.frombuffer(raw_bytes(array, dtype), np.uint8)

@@ -1,0 +1,102 @@
+"""What every format gives: an image as it is stored, and a way to write another image of the same kind."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.case import Geometry, Units
+from ..engine.errors import Refused
+
+#: Dtypes that every format, the MRML scene and the arithmetic here carry exactly.
+DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"))
+
+#: Files under this prefix are unfinished; they are removed when a run ends, however it ends.
+TEMPORARY_PREFIX = ".medunlearnable-part-"
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image as the file holds it. `array` [C, D, H, W], the file's dtype and byte order, read-only.
+
+    `write_to(file, array)` writes a file that differs from this one in its voxels only.
+    """
+
+    path: Path
+    array: NDArray[np.generic]
+    geometry: Geometry | None  # None: the format has no place for one (PNG)
+    write_to: Callable[[IO[bytes], NDArray[np.generic]], None]
+    units: Units = field(default_factory=Units)
+    modality: str = ""
+
+
+def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:
+    return Refused(f"{path}: voxels of type {found} are not supported; {remedy}")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole file. Missing, empty and unreadable files are refused by name."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Refused(f"{path}: there is no such file; check the path") from None
+    except IsADirectoryError:
+        raise Refused(f"{path}: this is a folder, a file was expected") from None
+    except OSError as error:
+        raise Refused(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from None
+    if not content:
+        raise Refused(f"{path}: the file is empty; copy it again from its source")
+    return content
+
+
+def write_atomically(
+    path: Path, write: Callable[[IO[bytes]], object], check: Callable[[Path], object] | None = None
+) -> None:
+    """Calls `write(file)` on a temporary name in the same folder, `check(temporary path)`, then renames.
+
+    So `path` is whole and checked, or absent. The temporary name keeps the ending, which readers go by.
+    """
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        if check is not None:
+            check(temporary)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Refused(f"{path}: cannot be written ({reason}); check the folder and the free space") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Readable JSON, atomically."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; anything else is refused by name."""
+    try:
+        data = json.loads(read_bytes(path))
+    except ValueError:
+        data = None
+    if not isinstance(data, dict):
+        raise Refused(f"{path}: this is not a JSON object; check what the file really is")
+    return data
+
+
+def raw_bytes(array: NDArray[np.generic], dtype: np.dtype) -> memoryview:
+    """The voxels as a file stores them; no copy where order and dtype fit already."""
+    return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data
