@@ -1,0 +1,1 @@
+"""Jobs: one run as data, the worker process that does it, and the events in between."""
