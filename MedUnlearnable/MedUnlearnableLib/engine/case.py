@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ class Case:
     """
 
     id: str
-    image: NDArray[np.generic]
+    image: NDArray[Any]
     geometry: Geometry
     segments: tuple[NDArray[np.integer], ...] = ()
     units: Units = field(default_factory=Units)

@@ -82,7 +82,7 @@ def local_binary_texture(gray: NDArray[np.floating]) -> NDArray[np.float32]:
     count = np.zeros(gray.shape, np.uint8)
     for dk, dj, di in offsets:
         count += padded[1 + dk : 1 + dk + depth, 1 + dj : 1 + dj + height, 1 + di : 1 + di + width] >= gray
-    return count.astype(np.float32) / len(offsets)
+    return count.astype(np.float32) / np.float32(len(offsets))
 
 
 def slabs_around(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Iterator[Slab]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,8 @@ class Quality:
 
 
 def measure(
-    before: NDArray[np.generic],
-    after: NDArray[np.generic],
+    before: NDArray[Any],
+    after: NDArray[Any],
     window: IntensityWindow,
     progress: Progress | None = None,
 ) -> Quality:
@@ -53,7 +54,7 @@ def measure(
     return Quality(psnr, 1.0 - lost_similarity / before.size, largest, changed / before.size)
 
 
-def _changed_box(before: NDArray[np.generic], after: NDArray[np.generic]) -> tuple[slice, slice] | None:
+def _changed_box(before: NDArray[Any], after: NDArray[Any]) -> tuple[slice, slice] | None:
     differs = (before != after) & ~((before != before) & (after != after))
     rows, columns = np.flatnonzero(differs.any(axis=1)), np.flatnonzero(differs.any(axis=0))
     if not rows.size:
@@ -62,7 +63,7 @@ def _changed_box(before: NDArray[np.generic], after: NDArray[np.generic]) -> tup
 
 
 def _lost_similarity(
-    before: NDArray[np.generic], after: NDArray[np.generic], box: tuple[slice, slice], window: IntensityWindow
+    before: NDArray[Any], after: NDArray[Any], box: tuple[slice, slice], window: IntensityWindow
 ) -> float:
     """Sum of 1 - SSIM over the plane. It is 0 away from any change, so only the box is looked at."""
     reach = 2 * (_SSIM_WINDOW // 2)  # half a window where SSIM differs from 1, and another half to compute it

@@ -54,11 +54,11 @@ class Protected:
     """A case, what became of its image (same shape and dtype), and the record."""
 
     case: Case
-    image: NDArray[np.generic]
+    image: NDArray[Any]
     record: Record
 
 
-def voxels_sha256(image: NDArray[np.generic]) -> str:
+def voxels_sha256(image: NDArray[Any]) -> str:
     """SHA-256 of the voxels alone: little-endian, C order [C, D, H, W]."""
     digest = hashlib.sha256()
     for channel in image:

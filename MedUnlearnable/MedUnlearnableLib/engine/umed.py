@@ -140,7 +140,7 @@ class UMed:
     def _radius(self, case: Case) -> Radius:
         return contour_radius(case.geometry.spacing_kji, case.shape_kji, self.params.contour_mm)
 
-    def _regions(self, case: Case) -> Iterator[NDArray[np.generic]]:
+    def _regions(self, case: Case) -> Iterator[NDArray[Any]]:
         """Stored values under segments and contour, slab by slab."""
         radius = self._radius(case)
         for slab in slabs_around(case.segments, radius) if case.segments else ():
@@ -148,7 +148,7 @@ class UMed:
             region = (contour | interior)[slab.inner]
             yield from (channel[slab.core][region] for channel in case.image)
 
-    def _perturbed(self, case: Case, window: IntensityWindow, progress: Progress) -> NDArray[np.generic]:
+    def _perturbed(self, case: Case, window: IntensityWindow, progress: Progress) -> NDArray[Any]:
         radius = self._radius(case)
         carrier = Carrier.draw(self.streams.generator("carrier"))
         slabs = list(slabs_around(case.segments, radius))
@@ -184,7 +184,7 @@ class UMed:
         window: IntensityWindow | None,
         budget: float,
         quality: Quality,
-        image: NDArray[np.generic],
+        image: NDArray[Any],
         seconds: float,
         warnings: tuple[str, ...] = (),
     ) -> Record:
@@ -216,7 +216,7 @@ class UMed:
         )
 
 
-def _refuse_not_finite(stored: NDArray[np.generic], bound: NDArray[np.float32]) -> None:
+def _refuse_not_finite(stored: NDArray[Any], bound: NDArray[np.float32]) -> None:
     if not np.issubdtype(stored.dtype, np.integer) and not np.isfinite(stored[bound > 0]).all():
         raise Refused(
             "a voxel under the segments or their contour is NaN or Inf; repair the image or change the segments"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class IntensityWindow:
     def width(self) -> float:
         return self.hi - self.lo
 
-    def normalize(self, stored: NDArray[np.generic]) -> NDArray[np.float32]:
+    def normalize(self, stored: NDArray[Any]) -> NDArray[np.float32]:
         """Stored values as float32 in [0, 1]; what lies outside the window is clipped."""
         fraction = (stored.astype(np.float64) - self.lo) / self.width
         return np.clip(fraction, 0.0, 1.0).astype(np.float32)
@@ -60,13 +61,13 @@ class IntensityWindow:
         levels = self.levels(epsilon)
         return epsilon * self.width if levels is None else levels * self.quantum  # type: ignore[operator]
 
-    def contains(self, stored: NDArray[np.generic]) -> NDArray[np.bool_]:
+    def contains(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
         """Voxels inside the window; NaN is outside. Only these may change."""
         return (stored >= self.lo) & (stored <= self.hi)
 
     def write_back(
-        self, stored: NDArray[np.generic], delta: NDArray[np.floating], where: NDArray[np.bool_], epsilon: float
-    ) -> NDArray[np.generic]:
+        self, stored: NDArray[Any], delta: NDArray[np.floating], where: NDArray[np.bool_], epsilon: float
+    ) -> NDArray[Any]:
         """`stored` with `delta` (fractions of the window) added on the stored grid, in the same dtype.
 
         Every voxel outside `where` or outside the window keeps its bits; |out - in| <= budget(epsilon); the result
@@ -84,18 +85,26 @@ class IntensityWindow:
         return out
 
     def _add_on_grid(
-        self, before: NDArray[np.generic], steps: NDArray[np.float64], levels: int, quantum: float
-    ) -> NDArray[np.generic]:
+        self, before: NDArray[Any], steps: NDArray[np.float64], levels: int, quantum: float
+    ) -> NDArray[Any]:
         exact = before.astype(np.float64)
-        room_down = np.floor((exact - self.lo) / quantum)
-        room_up = np.floor((self.hi - exact) / quantum)
+        lo, hi = self._representable(before.dtype)
+        room_down, room_up = np.floor((exact - lo) / quantum), np.floor((hi - exact) / quantum)
         steps = np.clip(np.clip(steps, -levels, levels), -room_down, room_up)
+        # The room is rounded: lo = 1e-258 seems a whole step below 1. A step that leaves the window is taken back.
+        leaves = (exact + quantum * steps < lo) | (exact + quantum * steps > hi)
+        steps -= np.sign(steps) * leaves
         # Voxels that get no step keep their bits: -0.0 + 0.0 would be 0.0.
         return np.where(steps == 0, before, (exact + quantum * steps).astype(before.dtype))
 
-    def _add_float(
-        self, before: NDArray[np.generic], change: NDArray[np.float64], budget: float
-    ) -> NDArray[np.generic]:
+    def _representable(self, dtype: np.dtype) -> tuple[float, float]:
+        """The part of the window the dtype can hold: a window given by hand may be wider than uint8."""
+        if not np.issubdtype(dtype, np.integer):
+            return self.lo, self.hi
+        limits = np.iinfo(dtype)
+        return max(self.lo, float(limits.min)), min(self.hi, float(limits.max))
+
+    def _add_float(self, before: NDArray[Any], change: NDArray[np.float64], budget: float) -> NDArray[Any]:
         exact = before.astype(np.float64)
         wanted = np.clip(exact + np.clip(change, -budget, budget), self.lo, self.hi)
         out = wanted.astype(before.dtype)
@@ -106,7 +115,7 @@ class IntensityWindow:
         return np.where(change == 0, before, out)
 
 
-def stored_quantum(image: NDArray[np.generic]) -> float | None:
+def stored_quantum(image: NDArray[Any]) -> float | None:
     """The step of the grid the values lie on: 1 for integers and for floats that hold only integers, else None."""
     if np.issubdtype(image.dtype, np.integer):
         return 1.0

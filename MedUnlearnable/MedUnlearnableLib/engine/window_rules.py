@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +65,7 @@ class HuHistogram:
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_HU_BINS[1] - _HU_BINS[0] + 1, np.int64))
 
-    def add(self, stored: NDArray[np.generic], units: Units) -> None:
+    def add(self, stored: NDArray[Any], units: Units) -> None:
         physical = stored[np.isfinite(stored)].astype(np.float64) * units.slope + units.intercept
         bins = np.clip(np.rint(physical), *_HU_BINS).astype(np.int64) - _HU_BINS[0]
         self.counts += np.bincount(bins, minlength=len(self.counts))
@@ -93,7 +93,8 @@ def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, flo
     limits = setting.limits if rule == "fixed" else ct_window_hu
     if limits is None:
         raise Refused("this is a CT image, but the saved state holds no CT window; give --window LO,HI")
-    return IntensityWindow(*sorted(case.units.to_stored(limit) for limit in limits), quantum)
+    lo, hi = sorted(case.units.to_stored(limit) for limit in limits)
+    return IntensityWindow(lo, hi, quantum)
 
 
 def _percentiles_of_signal(case: Case) -> tuple[float, float]:

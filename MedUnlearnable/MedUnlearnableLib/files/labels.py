@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ def read(path: Path, image: StoredImage) -> Layers:
     A segmentation saved by Slicer may be cropped to its segments: it is placed where it belongs, never resampled.
     """
     may_be_cropped = (formats.ending(path) or "").endswith(".nrrd")
+    geometry: Geometry | None
     if may_be_cropped:
         layers, geometry = nrrd.read_layers(path)
     else:
@@ -36,7 +38,7 @@ def read(path: Path, image: StoredImage) -> Layers:
     return tuple(_place(layer, offset, shape) for layer in whole)
 
 
-def _one_layer(path: Path, stored: StoredImage) -> NDArray[np.generic]:
+def _one_layer(path: Path, stored: StoredImage) -> NDArray[Any]:
     """Label values of a plain image. Pictures of masks are often RGB with equal channels; 255 then means 1 label."""
     channels = stored.array
     if any(np.any(channel != channels[0]) for channel in channels[1:]):
@@ -46,9 +48,9 @@ def _one_layer(path: Path, stored: StoredImage) -> NDArray[np.generic]:
     return channels[:1] * stored.units.slope + stored.units.intercept
 
 
-def _integers(path: Path, layer: NDArray[np.generic]) -> NDArray[np.integer]:
+def _integers(path: Path, layer: NDArray[Any]) -> NDArray[np.integer]:
     if np.issubdtype(layer.dtype, np.integer):
-        return layer  # type: ignore[return-value]
+        return layer
     whole = np.rint(layer)
     if not np.isfinite(layer).all() or np.abs(layer - whole).max() > 1e-3:
         raise Refused(

@@ -14,7 +14,7 @@ import zlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +72,7 @@ def read(path: Path) -> StoredImage:
         raise Refused(f"{path}: {sizes}, so it is damaged; copy it again from its source")
     flat = np.frombuffer(content, dtype, count, offset)
 
-    def write_to(file: IO[bytes], array: NDArray[np.generic]) -> None:
+    def write_to(file: IO[bytes], array: NDArray[Any]) -> None:
         with _packing(path, file) as packed:
             packed.write(content[:offset])
             packed.write(raw_bytes(np.moveaxis(array, 0, -1), dtype))
@@ -134,7 +134,7 @@ def _dtype(path: Path, datatype: int, order: str) -> np.dtype:
         return np.dtype("u1")
     if datatype not in _DTYPES:
         raise refuse_dtype(path, f"NIfTI datatype {datatype}")
-    return np.dtype(_DTYPES[datatype]).newbyteorder(order)
+    return np.dtype(order + _DTYPES[datatype])
 
 
 def _units(slope: float, intercept: float, components: int) -> Units:

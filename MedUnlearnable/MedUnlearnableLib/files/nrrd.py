@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +66,7 @@ def read(path: Path) -> StoredImage:
         size = " x ".join(header.fields["sizes"].split())
         raise Refused(f"{path}: this is a {size} image (4D or not RGB); split it into one 3D file for each volume")
 
-    def write_to(file: IO[bytes], new: NDArray[np.generic]) -> None:
+    def write_to(file: IO[bytes], new: NDArray[Any]) -> None:
         file.write(header.text)
         voxels = raw_bytes(np.moveaxis(new, 0, -1), dtype)
         file.write(_compress(header.fields["encoding"], voxels))
@@ -82,7 +82,7 @@ def read(path: Path) -> StoredImage:
     )
 
 
-def read_layers(path: Path) -> tuple[NDArray[np.generic], Geometry]:
+def read_layers(path: Path) -> tuple[NDArray[Any], Geometry]:
     """Label layers [L, D, H, W] of a plain or a segmentation NRRD, whose layers lie along a "list" axis."""
     header, data = _split(path)
     array, _ = _voxels(path, header.fields, data)
@@ -96,7 +96,7 @@ def read_layers(path: Path) -> tuple[NDArray[np.generic], Geometry]:
 
 def write(
     file: IO[bytes],
-    layers: NDArray[np.generic],
+    layers: NDArray[Any],
     geometry: Geometry,
     axis_kind: str | None,
     pairs: Mapping[str, str] | None = None,
@@ -151,7 +151,7 @@ def _split(path: Path) -> tuple[Header, bytes]:
     return Header(content[: end.end()], fields, pairs), content[end.end() :]
 
 
-def _voxels(path: Path, fields: Mapping[str, str], data: bytes) -> tuple[NDArray[np.generic], np.dtype]:
+def _voxels(path: Path, fields: Mapping[str, str], data: bytes) -> tuple[NDArray[Any], np.dtype]:
     """The voxels in array order (slowest axis first), as a read-only view."""
     if fields["type"].lower() not in _DTYPE_OF:
         raise refuse_dtype(path, f"NRRD type '{fields['type']}'")

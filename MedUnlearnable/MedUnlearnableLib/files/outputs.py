@@ -130,7 +130,7 @@ def _refuse_occupied(name: str, folder: Path) -> None:
         )
 
 
-def _refuse_difference(path: Path, source: StoredImage, image: NDArray[np.generic]) -> None:
+def _refuse_difference(path: Path, source: StoredImage, image: NDArray[Any]) -> None:
     """Reads the written file back: voxels bit for bit, dtype, geometry and meaning as they should be."""
     back = formats.read(path)
     same_voxels = (
@@ -149,5 +149,5 @@ def _refuse_difference(path: Path, source: StoredImage, image: NDArray[np.generi
         )
 
 
-def _bits(array: NDArray[np.generic], dtype: np.dtype) -> NDArray[np.uint8]:
+def _bits(array: NDArray[Any], dtype: np.dtype) -> NDArray[np.uint8]:
     return np.frombuffer(raw_bytes(array, dtype), np.uint8)

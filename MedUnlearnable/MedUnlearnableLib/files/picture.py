@@ -19,8 +19,8 @@ _PAPER, _INK = (24, 24, 27), (235, 235, 235)
 
 def save_comparison(
     path: Path,
-    before: NDArray[np.generic],
-    after: NDArray[np.generic],
+    before: NDArray[Any],
+    after: NDArray[Any],
     segments: NDArray[np.bool_],
     window: tuple[float, float],
     title: str,

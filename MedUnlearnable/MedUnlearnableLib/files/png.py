@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ def read(path: Path) -> StoredImage:
         raise Refused(f"{path}: a PNG with {kind} has no room for small changes; convert it to 8-bit gray or RGB")
     pixels = _decode(path, height, width)  # [H, W, C], alpha last
 
-    def write_to(file: IO[bytes], array: NDArray[np.generic]) -> None:
+    def write_to(file: IO[bytes], array: NDArray[Any]) -> None:
         rows = pixels.copy()
         rows[..., : _CHANNELS[color]] = np.moveaxis(array[:, 0], 0, -1)
         stored = rows if color in (4, 6) else rows[..., : _CHANNELS[color]]
@@ -66,7 +66,7 @@ def _chunks(path: Path, content: bytes) -> list[Chunk]:
     return chunks
 
 
-def _decode(path: Path, height: int, width: int) -> NDArray[np.generic]:
+def _decode(path: Path, height: int, width: int) -> NDArray[Any]:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -88,7 +88,7 @@ def _with_data(chunks: list[Chunk], data: bytes) -> list[Chunk]:
     return [*before, (b"IDAT", data), *[chunk for chunk in chunks[first:] if chunk[0] != b"IDAT"]]
 
 
-def _compress(pixels: NDArray[np.generic], depth: int) -> bytes:
+def _compress(pixels: NDArray[Any], depth: int) -> bytes:
     height = len(pixels)
     rows = np.ascontiguousarray(pixels, f">u{depth // 8}").view(np.uint8).reshape(height, -1)
     up = rows - np.vstack([np.zeros_like(rows[:1]), rows[:-1]])  # modulo 256, as the format wants

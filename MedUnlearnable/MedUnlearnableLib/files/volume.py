@@ -30,9 +30,9 @@ class StoredImage:
     """
 
     path: Path
-    array: NDArray[np.generic]
+    array: NDArray[Any]
     geometry: Geometry | None  # None: the format has no place for one (PNG)
-    write_to: Callable[[IO[bytes], NDArray[np.generic]], None]
+    write_to: Callable[[IO[bytes], NDArray[Any]], None]
     units: Units = field(default_factory=Units)
     modality: str = ""
 
@@ -97,6 +97,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
-def raw_bytes(array: NDArray[np.generic], dtype: np.dtype) -> memoryview:
+def raw_bytes(array: NDArray[Any], dtype: np.dtype) -> memoryview:
     """The voxels as a file stores them; no copy where order and dtype fit already."""
     return np.ascontiguousarray(array, dtype).reshape(-1).view(np.uint8).data

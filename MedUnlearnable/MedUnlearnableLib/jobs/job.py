@@ -40,9 +40,9 @@ class Job:
         data = read_json(path)
         data.pop("format")
         cases = tuple(CaseFiles.from_json(case) for case in data.pop("cases"))
-        paths = {name: Path(data.pop(name)) for name in ("out", "private")}
-        optional = {name: Path(text) if (text := data.pop(name)) else None for name in ("state", "save_state")}
-        return cls(cases=cases, **paths, **optional, **data)
+        for name in ("out", "private", "state", "save_state"):
+            data[name] = Path(data[name]) if data[name] else None
+        return cls(cases=cases, **data)
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}

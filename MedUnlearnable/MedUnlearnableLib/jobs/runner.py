@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ..engine.errors import Refused
 from ..files.outputs import OutputFolder, remove_unfinished
@@ -143,7 +144,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (library_parent, inherited)))}
 
 
-def _own_process_group() -> dict[str, int | bool]:
+def _own_process_group() -> dict[str, Any]:
     """Ctrl-C in the terminal reaches this process only; the worker is stopped by the cancel file."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -53,7 +53,7 @@ def _nodes_of_file(file: Path, label: Path | None, say: Callable[[str], None]) -
 
 def _add_nodes(
     name: str,
-    channels: NDArray[np.generic],
+    channels: NDArray[Any],
     geometry: Geometry,
     layers: Sequence[NDArray[np.integer]],
     names: dict[int, str],
@@ -93,8 +93,8 @@ def _show(volume: Any, segmentation: Any, out: Path) -> str:
     if not storage.WriteData(protected):
         raise Refused(f"{out / name} protected.nrrd: the scene could not write the volume; check the free space")
     layers, _ = segments.layers_of(segmentation, None, volume)
-    mask = layers.any(axis=0)
-    k = int(np.argmax(mask.sum(axis=(1, 2))))
+    mask = np.any(layers, axis=0)
+    k = int(np.argmax(np.sum(mask, axis=(1, 2))))
     before, after = (slicer.util.arrayFromVolume(node)[k] for node in (volume, protected))
     title = f"{name}: UMed, profile {record.profile}, PSNR {record.psnr_db:.1f} dB"
     save_comparison(out / f"{name}.png", before, after, mask[k], record.window, title)

@@ -20,7 +20,7 @@ RECORD_REFERENCE = "MedUnlearnable.record"
 _HOUNSFIELD_CODE = "[hnsf'U]"
 
 
-def channels_of(volume: Any) -> NDArray[np.generic]:
+def channels_of(volume: Any) -> NDArray[Any]:
     """The voxels as [C, D, H, W], a view. Refuses a volume without voxels, and what is neither scalar nor RGB."""
     import slicer.util
 
@@ -70,7 +70,7 @@ def export(volume: Any, path: Path) -> None:
     write_atomically(path, lambda file: nrrd.write(file, channels, geometry_of(volume), kind))
 
 
-def add_protected(volume: Any, channels: NDArray[np.generic], record: Record) -> Any:
+def add_protected(volume: Any, channels: NDArray[Any], record: Record) -> Any:
     """A new volume node beside `volume` in the subject hierarchy, with the record as attributes and text node.
 
     Geometry, parent transform, display and units are those of the input, which is not changed.
