@@ -1,0 +1,1 @@
+"""Test 3D Slicer scripted modules in plain pytest, without Slicer."""

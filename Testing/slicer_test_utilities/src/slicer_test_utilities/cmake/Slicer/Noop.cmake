@@ -1,0 +1,1 @@
+# Stands in for the steps that write the extension's config file and package.
