@@ -28,21 +28,42 @@ def layers_of(
     segmentation: Any, segment_ids: Sequence[str] | None, volume: Any
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
     """Layers [L, D, H, W] and the NRRD pairs that name the segments. None stands for all segments."""
-    import slicer.util
-
     _refuse_other_transform(segmentation, volume)
     layers: list[NDArray[np.uint8]] = []
     used: list[int] = []
     pairs: dict[str, str] = {}
     for number, segment_id in enumerate(_chosen(segmentation, segment_ids)):
-        mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, volume) != 0
+        mask = _mask_of(segmentation, segment_id, volume)
         layer = _layer_with_room(layers, used, mask)
         used[layer] += 1
         layers[layer][mask] = used[layer]
         name = segmentation.GetSegmentation().GetSegment(segment_id).GetName()
         values = {"ID": segment_id, "Name": name, "LabelValue": str(used[layer]), "Layer": str(layer)}
         pairs |= {f"Segment{number}_{key}": value for key, value in values.items()}
+    if not any(layer.any() for layer in layers):
+        raise Refused(
+            f"segmentation '{segmentation.GetName()}' has no voxel within volume '{volume.GetName()}'; "
+            "draw the segments, or choose the volume they were drawn on"
+        )
     return np.stack(layers), pairs
+
+
+def _mask_of(segmentation: Any, segment_id: str, volume: Any) -> NDArray[np.bool_]:
+    """The segment on the grid of the volume. slicer.util's function does the same but leaves a display node behind."""
+    import slicer
+    import slicer.util
+
+    scene = segmentation.GetScene()
+    labelmap = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    try:
+        logic = slicer.vtkSlicerSegmentationsModuleLogic
+        if not logic.ExportSegmentsToLabelmapNode(segmentation, [segment_id], labelmap, volume):
+            raise Refused(f"segment '{segment_id}' of '{segmentation.GetName()}' cannot be made a label map; check it")
+        return slicer.util.arrayFromVolume(labelmap) != 0
+    finally:
+        display = labelmap.GetDisplayNode()
+        for node in (display.GetColorNode(), display, labelmap) if display is not None else (labelmap,):
+            scene.RemoveNode(node)  # the color table is one that the export made for this label map
 
 
 def _layer_with_room(layers: list[NDArray[np.uint8]], used: list[int], mask: NDArray[np.bool_]) -> int:
