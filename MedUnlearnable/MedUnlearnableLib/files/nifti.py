@@ -19,9 +19,9 @@ from typing import IO, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..engine.case import Geometry, Units
+from ..engine.case import Units
 from ..engine.errors import Refused
-from .volume import StoredImage, raw_bytes, read_bytes, refuse_dtype
+from .volume import StoredImage, geometry_of, raw_bytes, read_bytes, refuse_dtype
 
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4"}
 _RGB24 = 128
@@ -64,7 +64,10 @@ def read(path: Path) -> StoredImage:
     (datatype,) = struct.unpack_from(order + "h", content, layout.datatype)
     components = 3 if datatype == _RGB24 else 1
     dtype = _dtype(path, datatype, order)
-    offset = max(int(get(layout.vox_offset)[0]), layout.size)
+    (start,) = get(layout.vox_offset)
+    if not math.isfinite(start):
+        raise Refused(f"{path}: the header does not say where the voxels begin, so it is damaged; copy the file again")
+    offset = max(int(start), layout.size)
     count = math.prod(shape_ijk) * components
     end = offset + count * dtype.itemsize
     if len(content) < end:
@@ -82,7 +85,7 @@ def read(path: Path) -> StoredImage:
     return StoredImage(
         path=path,
         array=np.moveaxis(flat.reshape(*shape_ijk[::-1], components), -1, 0),
-        geometry=_geometry(get, layout, content),
+        geometry=geometry_of(path, _ijk_to_ras(get, layout, content)),
         write_to=write_to,
         units=_units(slope, intercept, components),
         modality="picture" if components == 3 else "",
@@ -144,7 +147,7 @@ def _units(slope: float, intercept: float, components: int) -> Units:
     return Units(slope, intercept)
 
 
-def _geometry(get, layout: _Layout, content: bytes) -> Geometry:  # type: ignore[no-untyped-def]
+def _ijk_to_ras(get, layout: _Layout, content: bytes) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
     pixdim = get(layout.pixdim)
     qform, sform = (int(code) for code in get(layout.codes))
     affine = np.eye(4)
@@ -157,7 +160,7 @@ def _geometry(get, layout: _Layout, content: bytes) -> Geometry:  # type: ignore
     else:
         affine[:3, :3] = np.diag(pixdim[1:4])
     affine[:3] *= _MILLIMETERS_PER_UNIT.get(content[layout.units] & 0x07, 1.0)
-    return Geometry(_with_thickness(affine))
+    return _with_thickness(affine)
 
 
 def _rotation(b: float, c: float, d: float) -> NDArray[np.float64]:

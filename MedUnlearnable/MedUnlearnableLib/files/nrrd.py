@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..engine.case import Geometry
 from ..engine.errors import Refused
-from .volume import StoredImage, raw_bytes, read_bytes, refuse_dtype
+from .volume import StoredImage, geometry_of, raw_bytes, read_bytes, refuse_dtype
 
 _TYPES = {
     "uint8": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -135,12 +135,13 @@ def _split(path: Path) -> tuple[Header, bytes]:
         raise Refused(f"{path}: the NRRD header has no end, so the file is damaged or its voxels lie in another file")
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
-    for line in content[: end.start()].decode("utf-8", "replace").splitlines()[1:]:
-        key, separator, value = line.partition(":")
+    for line in content[: end.start()].decode("utf-8", "replace").split("\n")[1:]:
+        separator = re.search(":=|: ", line)  # whichever comes first tells a pair from a field
         if line.startswith("#") or not separator:
             continue
-        if value.startswith("="):
-            pairs[key] = value[1:]
+        key, value = line[: separator.start()], line[separator.end() :].rstrip("\r")
+        if separator.group() == ":=":
+            pairs[key] = value
         else:
             fields[key.strip().lower()] = value.strip()
     missing = [name for name in ("type", "sizes", "encoding") if name not in fields]
@@ -157,7 +158,7 @@ def _voxels(path: Path, fields: Mapping[str, str], data: bytes) -> tuple[NDArray
         raise refuse_dtype(path, f"NRRD type '{fields['type']}'")
     big = fields.get("endian", sys.byteorder).lower() == "big"
     dtype = _DTYPE_OF[fields["type"].lower()].newbyteorder(">" if big else "<")
-    sizes = [int(size) for size in fields["sizes"].split()]
+    sizes = [int(size) if size.isascii() and size.isdigit() else 0 for size in fields["sizes"].split()]
     raw = _decompress(path, fields, data)
     expected = math.prod(sizes) * dtype.itemsize
     if len(raw) != expected or not sizes or min(sizes) < 1:
@@ -212,8 +213,8 @@ def _geometry(path: Path, fields: Mapping[str, str], component_axes: list[int]) 
     space = fields.get("space", "").lower()
     space = _SPACE_SHORT.get(space, space)
     directions = re.findall(r"none|\([^)]*\)", fields.get("space directions", ""))
-    columns = [_vector(text) for text in directions if text != "none"]
     try:
+        columns = [_vector(text) for text in directions if text != "none"]
         for axis, column in enumerate(columns):
             affine[: len(column), axis] = column
         if columns and "space origin" in fields:
@@ -227,4 +228,4 @@ def _geometry(path: Path, fields: Mapping[str, str], component_axes: list[int]) 
     if columns and space and space not in _TO_RAS and len(columns[0]) == 3:
         raise Refused(f"{path}: space '{fields['space']}' has no patient axes; save the image in a space such as LPS")
     affine[:3] *= np.reshape(_TO_RAS.get(space, (1, 1, 1)), (3, 1))
-    return Geometry(affine)
+    return geometry_of(path, affine)

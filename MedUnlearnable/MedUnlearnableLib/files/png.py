@@ -18,24 +18,27 @@ from ..engine.errors import Refused
 from .volume import StoredImage, read_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_CHANNELS = {0: 1, 2: 3, 4: 1, 6: 3}  # color type: channels without alpha
+_CHANNELS = {0: 1, 2: 3, 6: 3}  # color type: channels without alpha
+_NOT_READ = {3: "a palette", 4: "transparent gray"}
 _UP = 2  # filter type: difference to the pixel above
 Chunk = tuple[bytes, bytes]
 
 
 def read(path: Path) -> StoredImage:
-    """The picture as [C, 1, H, W] without alpha; no geometry. Refuses palettes and fewer than 8 bits."""
+    """The picture as [C, 1, H, W] without alpha; no geometry. Refuses palettes, transparent gray, less than 8 bits."""
     chunks = _chunks(path, read_bytes(path))
     width, height, depth, color, *_ = struct.unpack(">IIBBBBB", chunks[0][1])
+    if color == 0 and any(kind == b"tRNS" for kind, _ in chunks):
+        color = 4  # one gray value is marked transparent; the decoder below knows neither form
     if color not in _CHANNELS or depth not in (8, 16):
-        kind = "a palette" if color == 3 else f"{depth} bit"
-        raise Refused(f"{path}: a PNG with {kind} has no room for small changes; convert it to 8-bit gray or RGB")
+        kind = _NOT_READ.get(color, f"{depth} bit")
+        raise Refused(f"{path}: a PNG with {kind} is not supported; convert it to gray or RGB of 8 or 16 bit")
     pixels = _decode(path, height, width)  # [H, W, C], alpha last
 
     def write_to(file: IO[bytes], array: NDArray[Any]) -> None:
         rows = pixels.copy()
         rows[..., : _CHANNELS[color]] = np.moveaxis(array[:, 0], 0, -1)
-        stored = rows if color in (4, 6) else rows[..., : _CHANNELS[color]]
+        stored = rows if color == 6 else rows[..., : _CHANNELS[color]]
         file.write(_SIGNATURE)
         for kind, body in _with_data(chunks, _compress(stored, depth)):
             checksum = zlib.crc32(kind + body)
@@ -61,7 +64,7 @@ def _chunks(path: Path, content: bytes) -> list[Chunk]:
             raise damaged
         chunks.append((kind, body))
         position += 12 + length
-    if chunks[0][0] != b"IHDR" or not any(kind == b"IDAT" for kind, _ in chunks):
+    if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13 or not any(kind == b"IDAT" for kind, _ in chunks):
         raise damaged
     return chunks
 

@@ -41,6 +41,14 @@ def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, 
     return Refused(f"{path}: voxels of type {found} are not supported; {remedy}")
 
 
+def geometry_of(path: Path, ijk_to_ras: NDArray[np.float64]) -> Geometry:
+    """The geometry a header gives; a degenerate one is refused by the name of the file."""
+    try:
+        return Geometry(ijk_to_ras)
+    except Refused as error:
+        raise Refused(f"{path}: {error}") from None
+
+
 def read_bytes(path: Path) -> bytes:
     """The whole file. Missing, empty and unreadable files are refused by name."""
     try:
