@@ -30,10 +30,11 @@ def read(path: Path, image: StoredImage) -> Layers:
         layers, geometry = _one_layer(path, stored), stored.geometry
     whole = [_integers(path, layer) for layer in layers]
     shape = image.array.shape[1:]
-    offset, fits = (0, 0, 0), True
+    offset, fits = (0, 0, 0), whole[0].shape == shape
     if image.geometry is not None and geometry is not None:
-        offset, fits = _offset(image.geometry, geometry, shape, whole[0].shape)
-    if not fits or not (may_be_cropped or whole[0].shape == shape):
+        offset, inside = _offset(image.geometry, geometry, shape, whole[0].shape)
+        fits = inside and (fits or may_be_cropped)
+    if not fits:
         raise Refused(_disagreement(path, image, whole[0].shape, geometry))
     return tuple(_place(layer, offset, shape) for layer in whole)
 
