@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..engine.errors import Refused
 from ..engine.record import NOT_FOR_DIAGNOSIS, Protected
 from . import formats
 from .cases import CaseFiles
-from .volume import TEMPORARY_PREFIX, StoredImage, raw_bytes, write_atomically, write_json
+from .volume import PRIVATE_MODE, TEMPORARY_PREFIX, StoredImage, raw_bytes, write_atomically, write_json
 
 MANIFEST = "manifest.json"
 RECORD_ENDING = ".medunlearnable.json"
@@ -47,6 +48,14 @@ class OutputFolder:
 
     def write(self, files: CaseFiles, stored: StoredImage, protected: Protected) -> dict[str, Any]:
         """Image, label and record of one case; the image is read back first. Returns the manifest's entry."""
+        with ExitStack() as undo:  # all files of the case, or none
+            entry = self._write_all(files, stored, protected, undo)
+            undo.pop_all()
+        return entry
+
+    def _write_all(
+        self, files: CaseFiles, stored: StoredImage, protected: Protected, undo: ExitStack
+    ) -> dict[str, Any]:
         target = self.folder / files.image.name
         if protected.record.state == "unchanged":
             write_atomically(target, lambda file: _copy(files.image, file))
@@ -54,13 +63,15 @@ class OutputFolder:
             write_atomically(
                 target,
                 lambda file: stored.write_to(file, protected.image),
-                check=lambda path: _refuse_difference(path, stored, protected.image),
+                check=lambda path: _refuse_difference(path, target, stored, protected.image),
             )
+        undo.callback(target.unlink, missing_ok=True)
         entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
         if files.label is not None:
             label_target = self.folder / "labels" / files.label.name
             label = files.label
             write_atomically(label_target, lambda file: _copy(label, file))
+            undo.callback(label_target.unlink, missing_ok=True)
             entry["label"] = f"labels/{label_target.name}"
         entry["sha256"] = sha256_of_file(target)
         record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
@@ -87,8 +98,8 @@ def write_private_manifest(folder: Path, secrets: dict[str, Any], cases: Iterabl
     """What stays with the owner: seed and state, and which input became which case."""
     entries = [{**case.to_json(), "sha256": sha256_of_file(case.image)} for case in cases]
     notice = "keep this folder: it holds the key of the run; never hand it out"
-    write_json(folder / MANIFEST, {"format": _PRIVATE_FORMAT, "notice": notice, **secrets, "cases": entries})
-    (folder / MANIFEST).chmod(0o600)
+    manifest = {"format": _PRIVATE_FORMAT, "notice": notice, **secrets, "cases": entries}
+    write_json(folder / MANIFEST, manifest, mode=PRIVATE_MODE)
 
 
 def unprotected_share(entries: list[dict[str, Any]]) -> float:
@@ -130,9 +141,20 @@ def _refuse_occupied(name: str, folder: Path) -> None:
         )
 
 
-def _refuse_difference(path: Path, source: StoredImage, image: NDArray[Any]) -> None:
-    """Reads the written file back: voxels bit for bit, dtype, geometry and meaning as they should be."""
-    back = formats.read(path)
+def _refuse_difference(written: Path, target: Path, source: StoredImage, image: NDArray[Any]) -> None:
+    """Reads the file just written, which is to become `target`, back and refuses any difference."""
+    try:
+        same = _holds(formats.read(written), source, image)
+    except Refused:
+        same = False
+    if not same:
+        raise Refused(
+            f"{target}: what was read back differs from what was written; the disk may be faulty, nothing was kept"
+        )
+
+
+def _holds(back: StoredImage, source: StoredImage, image: NDArray[Any]) -> bool:
+    """Voxels bit for bit, dtype, geometry and meaning as they should be."""
     same_voxels = (
         back.array.dtype == source.array.dtype
         and back.array.shape == image.shape
@@ -140,13 +162,11 @@ def _refuse_difference(path: Path, source: StoredImage, image: NDArray[Any]) -> 
             np.array_equal(_bits(a, back.array.dtype), _bits(b, back.array.dtype)) for a, b in zip(back.array, image)
         )
     )
-    same_place = (back.geometry is None) == (source.geometry is None) and (
-        back.geometry is None or np.array_equal(back.geometry.ijk_to_ras, source.geometry.ijk_to_ras)  # type: ignore[union-attr]
-    )
-    if not (same_voxels and same_place and back.units == source.units):
-        raise Refused(
-            f"{path}: what was read back differs from what was written; the disk may be faulty, nothing was kept"
-        )
+    if back.geometry is None or source.geometry is None:
+        same_place = back.geometry is source.geometry
+    else:
+        same_place = np.array_equal(back.geometry.ijk_to_ras, source.geometry.ijk_to_ras)
+    return same_voxels and same_place and back.units == source.units
 
 
 def _bits(array: NDArray[Any], dtype: np.dtype) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +21,10 @@ DTYPES = tuple(np.dtype(name) for name in ("uint8", "int8", "uint16", "int16", "
 
 #: Files under this prefix are unfinished; they are removed when a run ends, however it ends.
 TEMPORARY_PREFIX = ".medunlearnable-part-"
+
+#: Mode of files that hold a key: for their owner alone.
+PRIVATE_MODE = 0o600
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,20 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_atomically(
-    path: Path, write: Callable[[IO[bytes]], object], check: Callable[[Path], object] | None = None
+    path: Path,
+    write: Callable[[IO[bytes]], object],
+    check: Callable[[Path], object] | None = None,
+    mode: int = 0o666,
 ) -> None:
     """Calls `write(file)` on a temporary name in the same folder, `check(temporary path)`, then renames.
 
-    So `path` is whole and checked, or absent. The temporary name keeps the ending, which readers go by.
+    So `path` is whole and checked, or absent. The temporary name keeps the ending, which readers go by. `mode` holds
+    from the first byte on, less what the user's mask takes away.
     """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, mode), "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -85,13 +94,14 @@ def write_atomically(
         reason = error.strerror or str(error)
         raise Refused(f"{path}: cannot be written ({reason}); check the folder and the free space") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not be created, it cannot be looked for either
+            temporary.unlink()
 
 
-def write_json(path: Path, data: Mapping[str, Any]) -> None:
+def write_json(path: Path, data: Mapping[str, Any], mode: int = 0o666) -> None:
     """Readable JSON, atomically."""
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(text.encode()), mode=mode)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files.cases import CaseFiles
-from ..files.volume import read_json, write_json
+from ..files.volume import PRIVATE_MODE, read_json, write_json
 
 _FORMAT = "medunlearnable-job/1"
 JOB_FILE = "job.json"
@@ -32,7 +32,7 @@ class Job:
     def write(self, folder: Path) -> Path:
         """Writes job.json into `folder` and returns its path."""
         path = folder / JOB_FILE
-        write_json(path, {"format": _FORMAT, **self.to_json()})
+        write_json(path, {"format": _FORMAT, **self.to_json()}, mode=PRIVATE_MODE)  # a seed is a key
         return path
 
     @classmethod

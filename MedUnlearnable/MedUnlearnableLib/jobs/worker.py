@@ -18,7 +18,7 @@ from ..engine.errors import Cancelled, MedUnlearnableError
 from ..engine.record import Record
 from ..files.cases import FileCases
 from ..files.outputs import OutputFolder, unprotected_share, write_private_manifest
-from ..files.volume import write_json
+from ..files.volume import PRIVATE_MODE, write_json
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
 from .methods import METHOD_NAMES, build
@@ -104,8 +104,7 @@ class Run:
             [files for files in self.job.cases if files.id in finished],
         )
         if self.job.save_state and cancelled is None:
-            write_json(self.job.save_state, state)
-            self.job.save_state.chmod(0o600)
+            write_json(self.job.save_state, state, mode=PRIVATE_MODE)
 
     def _verdict(self, cancelled: Cancelled | None) -> tuple[int, str]:
         failed = [entry for entry in self.entries if entry["state"] == "failed"]
