@@ -24,7 +24,10 @@ bench: $(VENV)/.scene
 	$(BIN)/python Testing/benchmarks/carrier_key.py
 
 figures: $(VENV)/.scene
-	$(BIN)/python Testing/benchmarks/figures.py
+	rm -rf build/figures
+	$(BIN)/medunlearnable demo --out build/figures
+	mkdir -p Resources/Figures
+	cp "build/figures/generated CT.png" Resources/Figures/demo.png
 
 clean:
 	rm -rf $(VENV) demo build

@@ -56,7 +56,7 @@ def _slice(
     hu[_ellipse(x, y, 0, 72, 22, 20)] = _BONE
     hu[_ellipse(x, y, 0, 72, 14, 12)] = 0.6 * _BONE
     shrink = np.sqrt(max(0.0, 1.0 - (z / 80.0) ** 2))  # the organ closes towards its ends
-    organ = _ellipse(x, y, -60 + 0.1 * z, -12, 52 * shrink, 45 * shrink)
+    organ = _ellipse(x, y, -60 + 0.1 * z, -12, 58 * shrink, 50 * shrink)
     hu[organ] = _ORGAN_HU
     for phase, course, size in vessels:
         center_x, center_y = -60 + 30 * np.sin(phase + z / 40), -12 + 26 * np.cos(course + z / 50)
