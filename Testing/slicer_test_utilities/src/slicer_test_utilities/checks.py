@@ -33,6 +33,15 @@ def leaks_are_problems() -> Iterator[None]:
         yield
 
 
+def dialogs_are_problems() -> None:
+    """A dialog that is still shown when the test ends."""
+    from PySide6 import QtWidgets
+
+    for widget in QtWidgets.QApplication.topLevelWidgets():
+        if isinstance(widget, QtWidgets.QDialog) and widget.visible:
+            problems.add("popup", f"{type(widget).__name__} '{widget.windowTitle}' is still shown")
+
+
 def _install_vtk_errors_once() -> None:
     global _installed
     if not _installed:

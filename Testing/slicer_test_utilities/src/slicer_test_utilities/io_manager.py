@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from typing import Any
 
 import slicer
@@ -104,8 +102,8 @@ class IOManager:
     def _load_scene(self, properties: dict) -> bool:
         scene, file_name = slicer.mrmlScene, str(properties["fileName"])
         if file_name.lower().endswith(".mrb"):
-            with _folder() as folder:
-                return bool(scene.ReadFromMRB(file_name, bool(properties.get("clear", False)), None, folder))
+            _ensure_cache(scene)
+            return bool(scene.ReadFromMRB(file_name, bool(properties.get("clear", False)), None))
         scene.SetURL(file_name)
         return bool(scene.Connect() if properties.get("clear", False) else scene.Import())
 
@@ -119,15 +117,13 @@ class IOManager:
         return bool(slicer.app.applicationLogic().SaveSceneToSlicerDataBundleDirectory(file_name, None))
 
 
-class _folder:
-    """A temporary folder for the time a bundle is unpacked."""
-
-    def __enter__(self) -> str:
-        self._path = tempfile.mkdtemp()
-        return self._path
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._path, ignore_errors=True)
+def _ensure_cache(scene: Any) -> None:
+    """Bundles are unpacked in the cache folder."""
+    if scene.GetDataIOManager() is None:
+        manager = slicer.vtkDataIOManager()
+        manager.SetCacheManager(slicer.vtkCacheManager())
+        manager.GetCacheManager().SetRemoteCacheDirectory(slicer.app.temporaryPath)
+        scene.SetDataIOManager(manager)
 
 
 def _read(file_type: str, properties: dict) -> Any:

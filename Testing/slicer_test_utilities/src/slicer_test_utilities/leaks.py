@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import threading
@@ -63,6 +64,8 @@ def watching(report: Callable[[str], None]) -> Iterator[None]:
         observers = python_observers()
         yield
         QtWidgets.QApplication.processEvents()
+        if set(python_observers()) - set(observers):
+            gc.collect()  # cycles of a panel that nobody holds any more are no leak
         for key, text in python_observers().items():
             if key not in observers:
                 report(text)

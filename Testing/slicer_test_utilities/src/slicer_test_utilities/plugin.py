@@ -42,10 +42,12 @@ def slicer_scene(slicer_problems: Problems) -> Iterator[Any]:
 def slicer_app(slicer_problems: Problems) -> Iterator[Any]:
     """`slicer.app` with qt, ctk, the qMRML widgets, `slicer.modules` and a fresh scene."""
     from . import checks
-    from .host import running_application
+    from .host import close_all_windows, running_application
 
     with running_application() as application, checks.leaks_are_problems():
         yield application
+        checks.dialogs_are_problems()
+        close_all_windows()
 
 
 @pytest.fixture

@@ -80,10 +80,13 @@ class Scene:
         setattr(slicer.modules, name.lower(), Module(name, logic))
 
     def _add_layout_node(self) -> None:
-        """Slicer's layout manager makes it; `slicer.util.plot(show=True)` changes it."""
-        layout_node = slicer.vtkMRMLLayoutNode()
-        layout_node.SetSingletonTag("vtkMRMLLayoutNode")
-        self.mrml_scene.AddNode(layout_node)
+        """With the descriptions of all layouts, which slicer.util.plot(show=True) needs.
+
+        The logic must not stay: it crashes when Clear(1) removes its node, which Slicer's layout manager prevents.
+        """
+        logic = slicer.vtkMRMLLayoutLogic()
+        logic.SetMRMLScene(self.mrml_scene)
+        logic.SetMRMLScene(None)
 
 
 @contextmanager

@@ -21,6 +21,8 @@ class QUiLoader(QtUiTools.QUiLoader):
     def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> Any:
         """Qt swallows errors raised here, so `load` reports the unknown classes beforehand."""
         widget_class = widget_class_named(class_name)
+        if widget_class is None:  # "Line", Designer's name for a QFrame
+            return super().createWidget(class_name, parent, name)
         widget = widget_class(parent) if parent is not None else widget_class()
         raw(widget, "setObjectName")(name)
         return widget
@@ -63,7 +65,7 @@ def widget_class_named(class_name: str) -> type | None:
 
 
 def _refuse_unknown_classes(path: str, tree: ElementTree.Element) -> None:
-    names = {element.get("class", "") for element in tree.iter("widget")} - {"Line"}  # Qt's own name for a QFrame
+    names = {element.get("class", "") for element in tree.iter("widget")} - {"Line"}
     unknown = sorted(name for name in names if widget_class_named(name) is None)
     if unknown:
         raise RuntimeError(f"{path}: unknown widget class {', '.join(unknown)}")
@@ -74,7 +76,7 @@ def _texts(connection: ElementTree.Element) -> tuple[str, ...]:
 
 
 def _wire(path: str, named: dict[str, Any], sender: str, signal: str, receiver: str, slot: str) -> None:
-    missing = [name for name in (sender, receiver) if name not in named]
+    missing = [name for name in (sender, receiver) if not name or name not in named]
     if missing:
         raise RuntimeError(f"{path}: connection {sender}.{signal} -> {receiver}.{slot} names a missing widget")
     try:

@@ -9,6 +9,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from ..pythonqt import stand_in
 from ..pythonqt.properties import checked, stored
+from ..pythonqt.signals import weakly
 
 
 @stand_in
@@ -30,7 +31,7 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.setContentsMargins(0, self._HEADER_HEIGHT, 0, 0)
         self.checkable = True
         self.checked = True
-        self.connect("toggled(bool)", self._toggled)
+        self.connect("toggled(bool)", weakly(self._toggled))
 
     def setCollapsed(self, collapsed: bool) -> None:
         self.checked = not checked(bool, "collapsed", collapsed)

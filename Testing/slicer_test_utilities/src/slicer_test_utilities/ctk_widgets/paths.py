@@ -9,6 +9,7 @@ from PySide6 import QtCore, QtWidgets
 
 from ..pythonqt import stand_in
 from ..pythonqt.properties import checked, stored
+from ..pythonqt.signals import weakly
 
 DIRS, FILES, DRIVES, EXECUTABLE, WRITABLE = 0x01, 0x02, 0x04, 0x20, 0x10
 
@@ -40,8 +41,8 @@ class ctkPathLineEdit(QtWidgets.QWidget):
         browse_button.text = "..."
         layout.addWidget(self._line_edit, 1)
         layout.addWidget(browse_button)
-        self._line_edit.connect("editingFinished()", lambda: self.setCurrentPath(self._line_edit.text))
-        browse_button.connect("clicked()", self.browse)
+        self._line_edit.connect("editingFinished()", weakly(self._typed))
+        browse_button.connect("clicked()", weakly(self.browse))
 
     def setCurrentPath(self, path: str) -> None:
         path = checked(str, "currentPath", path)
@@ -66,6 +67,9 @@ class ctkPathLineEdit(QtWidgets.QWidget):
             path = dialog.getOpenFileName(self)
         if path:
             self.setCurrentPath(path)
+
+    def _typed(self) -> None:
+        self.setCurrentPath(self._line_edit.text)
 
     def _is_valid(self) -> bool:
         return bool(self.filters & FILES and os.path.isfile(self._path)) or bool(

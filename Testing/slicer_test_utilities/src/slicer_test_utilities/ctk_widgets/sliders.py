@@ -9,6 +9,7 @@ from PySide6 import QtCore, QtWidgets
 
 from ..pythonqt import stand_in
 from ..pythonqt.properties import stored
+from ..pythonqt.signals import weakly
 
 _STEPS = 1000  # resolution of the drawn slider only
 
@@ -97,8 +98,8 @@ class ctkSliderWidget(NumberWidget):
         layout.addWidget(self._slider, 1)
         layout.addWidget(self._spin_box)
         self._show_range()
-        self._slider.connect("sliderMoved(int)", self._moved)
-        self._spin_box.connect("editingFinished()", self._typed)
+        self._slider.connect("sliderMoved(int)", weakly(self._moved))
+        self._spin_box.connect("editingFinished()", weakly(self._typed))
 
     def reset(self) -> None:
         self.setValue(0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import shiboken6
@@ -22,15 +23,23 @@ class Observers:
         QtCore.QObject.connect(widget, "destroyed()", self.remove_all)
 
     def add(self, subject: Any, event: int, method_name: str) -> None:
+        """Call `widget.method_name()` at each event."""
+        self._tags.append((subject, subject.AddObserver(event, self._caller(method_name))))
+
+    def add_with_node(self, scene: Any, event: int, method_name: str) -> None:
+        """Call `widget.method_name(node)`. Only for events that carry a node: VTK cannot tell, and would crash."""
+        call = vtk.calldata_type(vtk.VTK_OBJECT)(self._caller(method_name))
+        self._tags.append((scene, scene.AddObserver(event, call)))
+
+    def _caller(self, method_name: str) -> Callable[..., None]:
         widget_reference = self._widget
 
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def call(caller: Any, event_id: str, data: Any = None) -> None:
+        def call(caller: Any, event: str, *data: Any) -> None:
             widget = widget_reference()
             if widget is not None and shiboken6.isValid(widget):
-                getattr(widget, method_name)(data)
+                getattr(widget, method_name)(*data)
 
-        self._tags.append((subject, subject.AddObserver(event, call)))
+        return call
 
     def remove_all(self) -> None:
         for subject, tag in self._tags:

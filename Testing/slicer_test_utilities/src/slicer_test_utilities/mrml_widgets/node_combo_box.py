@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtWidgets
 
 from ..pythonqt import stand_in
 from ..pythonqt.properties import stored
+from ..pythonqt.signals import weakly
 from .base import Observers, qMRMLWidget
 
 
@@ -74,7 +75,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._combo_box = QtWidgets.QComboBox()
         self._combo_box.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
         layout.addWidget(self._combo_box)
-        self._combo_box.connect("activated(int)", self._activated)
+        self._combo_box.connect("activated(int)", weakly(self._activated))
 
     def currentNode(self) -> Any:
         return self._current
@@ -176,9 +177,9 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._current = None
         if self._scene is not None:
             scene = self._scene
-            self._observers.add(scene, scene.NodeAddedEvent, "_node_added")
-            self._observers.add(scene, scene.NodeAboutToBeRemovedEvent, "_node_about_to_be_removed")
-            self._observers.add(scene, scene.NodeRemovedEvent, "_node_removed")
+            self._observers.add_with_node(scene, scene.NodeAddedEvent, "_node_added")
+            self._observers.add_with_node(scene, scene.NodeAboutToBeRemovedEvent, "_node_about_to_be_removed")
+            self._observers.add_with_node(scene, scene.NodeRemovedEvent, "_node_removed")
             self._observers.add(scene, scene.EndBatchProcessEvent, "_batch_ended")
         self._select_first_or_none()
 
@@ -229,7 +230,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         if not self._scene.IsBatchProcessing():
             self._leave_removed(self._neighbor if node is self._current else self._current)
 
-    def _batch_ended(self, _: Any) -> None:
+    def _batch_ended(self) -> None:
         if self._current is not None and not self._scene.IsNodePresent(self._current):
             self._leave_removed(None)
         self._select_if_nothing_else_can()
@@ -239,7 +240,7 @@ class qMRMLNodeComboBox(qMRMLWidget):
         self._select(successor)
         self._show_nodes()
 
-    def _current_modified(self, _: Any) -> None:
+    def _current_modified(self) -> None:
         if self._current is not None and self._current.GetName() != self._current_name:
             self._current_name = self._current.GetName()
             self._show_nodes()

@@ -10,6 +10,7 @@ from vtkmodules.vtkCommonCore import vtkCommand
 
 from ..pythonqt import stand_in
 from ..pythonqt.properties import stored
+from ..pythonqt.signals import weakly
 from .base import Observers, qMRMLWidget
 from .node_combo_box import qMRMLNodeComboBox
 
@@ -71,8 +72,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._segment_combo = QtWidgets.QComboBox()
         layout.addWidget(self._node_combo)
         layout.addWidget(self._segment_combo)
-        self._node_combo.connect("currentNodeChanged(vtkMRMLNode*)", self._node_changed)
-        self._segment_combo.connect("activated(int)", self._segment_activated)
+        self._node_combo.connect("currentNodeChanged(vtkMRMLNode*)", weakly(self._node_changed))
+        self._segment_combo.connect("activated(int)", weakly(self._segment_activated))
 
     def currentNode(self) -> Any:
         return self._node_combo.currentNode()
@@ -130,7 +131,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self.currentNodeChanged.emit(node)
         self._current_node_valid.emit(node is not None)
 
-    def _segments_changed(self, _: Any) -> None:
+    def _segments_changed(self) -> None:
         before, now = self._known_ids, list(self.segmentIDs())
         if before == now:
             return
@@ -200,8 +201,11 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectionBehavior.SelectRows)
         layout.addWidget(self._table)
         self._table.selectionModel().connect(
-            "selectionChanged(QItemSelection,QItemSelection)", lambda new, old: self.selectionChanged.emit(new, old)
+            "selectionChanged(QItemSelection,QItemSelection)", weakly(self._selection_changed)
         )
+
+    def _selection_changed(self, selected: Any, deselected: Any) -> None:
+        self.selectionChanged.emit(selected, deselected)
 
     def segmentationNode(self) -> Any:
         return self._node
@@ -214,7 +218,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         if node is not None:
             for event in (slicer.vtkSegmentation.SegmentAdded, slicer.vtkSegmentation.SegmentRemoved):
                 self._observers.add(node.GetSegmentation(), event, "_show_segments")
-        self._show_segments(None)
+        self._show_segments()
 
     def selectedSegmentIDs(self) -> tuple[str, ...]:
         rows = sorted(index.row() for index in self._table.selectionModel().selectedRows())
@@ -241,7 +245,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         ids = segment_ids(self._node)
         return ids.index(segment_id) if segment_id in ids else -1
 
-    def _show_segments(self, _: Any) -> None:
+    def _show_segments(self) -> None:
         ids = segment_ids(self._node)
         self._table.setRowCount(len(ids))
         for row, segment_id in enumerate(ids):

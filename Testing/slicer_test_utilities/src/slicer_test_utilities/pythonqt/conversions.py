@@ -40,7 +40,6 @@ def _positional_types(function: Callable[..., Any] | None) -> list[list[Any]]:
 
 
 def _to_enum(argument: Any, wanted: Any) -> Any:
-    if isinstance(argument, int) and not isinstance(argument, bool | enum.Enum):
-        if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
-            return wanted(argument)
-    return argument
+    is_plain_integer = isinstance(argument, int) and not isinstance(argument, bool | enum.Enum)
+    wants_enum = isinstance(wanted, type) and issubclass(wanted, enum.Enum)
+    return wanted(argument) if is_plain_integer and wants_enum else argument

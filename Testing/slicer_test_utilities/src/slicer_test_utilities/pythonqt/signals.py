@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import weakref
 from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any
@@ -107,7 +108,7 @@ def _receiver(target: tuple[Any, ...]) -> tuple[Any, int | None]:
     """The callable, and how many arguments a slot given by its signature takes."""
     if len(target) == 1:
         if not callable(target[0]):
-            raise TypeError(f"cannot connect to {target[0]!r}: it cannot be called")
+            raise ValueError(f"cannot connect to {target[0]!r}: it cannot be called")
         return target[0], None
     owner, slot = target
     name = re.sub(r"^[12]", "", slot).split("(")[0]
@@ -165,3 +166,18 @@ def _table(sender: QtCore.QObject) -> list[tuple[str, Any, Callable[..., None]]]
 def receivers(sender: QtCore.QObject) -> list[Any]:
     """Everything that is connected to a signal of this object from Python."""
     return [receiver for _, receiver, _ in _table(sender)]
+
+
+def weakly(method: MethodType) -> Callable[..., Any]:
+    """A receiver that does not keep its owner alive: stand-ins connect their own parts this way.
+
+    C++ widgets hold no reference to themselves either, so an unreferenced one is destroyed.
+    """
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: Any) -> None:
+        alive = reference()
+        if alive is not None and shiboken6.isValid(alive.__self__):
+            alive(*arguments)
+
+    return call

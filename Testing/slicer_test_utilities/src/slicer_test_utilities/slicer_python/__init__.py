@@ -1,7 +1,11 @@
-"""Slicer's Python files: stand-ins by default, the real ones when SLICER_PYTHON_DIR names <Slicer source>/Base/Python."""
+"""Slicer's Python files: stand-ins by default.
+
+With SLICER_PYTHON_DIR=<Slicer source>/Base/Python, the real files are used.
+"""
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -53,4 +57,4 @@ def install() -> None:
         slicer.__path__.append(os.path.join(os.environ["SLICER_PYTHON_DIR"], "slicer"))
         files = {"SampleData": files["SampleData"]}
     sys.meta_path.insert(0, StandInFinder(files))  # type: ignore[arg-type]
-    import slicer.cli  # noqa: F401 - Slicer imports it at start, and modules use `slicer.cli.run`
+    importlib.import_module("slicer.cli")  # Slicer imports it at start, and modules use `slicer.cli.run`
