@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -17,10 +16,8 @@ from .engine.umed import DEFAULT_EPSILON, PROFILES
 from .files.cases import find_cases
 from .jobs.job import Job
 from .jobs.methods import DEVICES
-from .jobs.runner import RunningJob, refuse_before_start
+from .jobs.runner import RunningJob, start
 from .reporters import Reporter, reporter_for
-
-_JOB_FOLDER = "job"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,8 +49,7 @@ def protect_umed(options: argparse.Namespace) -> int:
         state=options.state,
         save_state=options.save_state,
     )
-    refuse_before_start(job)
-    return _run(job, reporter_for(options.json, options.quiet, len(job.cases)))
+    return _run(start(job), reporter_for(options.json, options.quiet, len(job.cases)))
 
 
 def info(options: argparse.Namespace) -> int:
@@ -71,24 +67,14 @@ def demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run(job: Job, reporter: Reporter) -> int:
-    """Runs the job in its worker. Ctrl-C cancels it. Finished cases are kept; without any, nothing is left behind."""
-    made = [folder for folder in (job.out, job.private) if not folder.exists()]
-    folder = job.private / _JOB_FOLDER
-    folder.mkdir(parents=True)
-    running = RunningJob(job, folder)
+def _run(running: RunningJob, reporter: Reporter) -> int:
+    """Shows the run to its end. Ctrl-C cancels it; finished cases are kept."""
     try:
         result = running.wait(reporter.show)
     except KeyboardInterrupt:
         running.cancel()
         result = running.wait(reporter.show)
-    finished_any = (job.private / "manifest.json").exists()
-    if not finished_any:
-        shutil.rmtree(folder)
-        for path in made:
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-    reporter.close(result, job if finished_any else None)
+    reporter.close(result, running.job if running.finished_any else None)
     return int(result["exit_code"])
 
 

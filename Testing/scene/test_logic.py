@@ -1,7 +1,6 @@
 """Protecting volumes of a real MRML scene: voxels, geometry, display, hierarchy, and every refusal."""
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -215,15 +214,33 @@ def test_results_of_a_running_job_cannot_be_taken(scene):
     assert not job.isRunning()
 
 
-def test_a_volume_removed_during_the_run_is_said(scene):
+@pytest.mark.parametrize("close_scene", [False, True])
+def test_a_volume_removed_during_the_run_still_gets_its_result(scene, close_scene):
+    volume, segmentation = ct_with_segments(GEOMETRIES["sheared"])
+    expected, geometry = voxels(LOGIC.protect(volume, segmentation, seed=3)).copy(), geometry_of(volume).ijk_to_ras
+    job = LOGIC.startProtect([SceneCase(volume, segmentation)], seed=3)
+    if close_scene:
+        scene.Clear(False)
+    else:
+        scene.RemoveNode(volume)
+    (protected,) = job.wait()
+    assert "CT protected" in protected.GetName()
+    assert np.array_equal(voxels(protected), expected)
+    assert np.allclose(geometry_of(protected).ijk_to_ras, geometry)
+
+
+def test_one_bad_volume_does_not_cost_the_others(scene):
+    good = SceneCase(*ct_with_segments())
     volume, segmentation = ct_with_segments()
-    job = LOGIC.startProtect([SceneCase(volume, segmentation)])
-    while job.isRunning():
-        job.poll()
-        time.sleep(0.02)
-    scene.RemoveNode(volume)
-    with pytest.raises(Refused, match="removed from the scene"):
-        job.results()
+    nan = add_volume(np.full(voxels(volume).shape, np.nan, np.float32), matrix(), "nan")
+    job = LOGIC.startProtect([good, SceneCase(nan, segmentation)])
+    with pytest.raises(Refused, match="'nan'"):
+        job.wait()
+    first, second = job.outcomes()
+    assert first.volumeNode is not None
+    assert first.record.state == "protected"
+    assert second.volumeNode is None
+    assert "'nan'" in second.error
 
 
 def test_the_protected_volume_reads_back_from_nrrd_and_nifti(scene, tmp_path):

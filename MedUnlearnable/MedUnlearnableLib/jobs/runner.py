@@ -8,31 +8,43 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Refused
-from ..files.outputs import OutputFolder, remove_unfinished
+from ..files.outputs import MANIFEST, OutputFolder, remove_unfinished
 from .events import CANCEL_FILE, Event, EventReader
 from .job import Job
 from .methods import refuse_bad_request
 
 #: A cancelled worker that has not stopped by itself after this time is ended.
 GRACE_SECONDS = 5.0
+_JOB_FOLDER = "job"
 _LOG_FILE = "worker.log"
 _LAST_LOG_LINES = 3
 
 
-class RunningJob:
-    """A job in its worker process. `folder` holds job.json, events.jsonl, worker.log; it must exist.
+def start(job: Job) -> RunningJob:
+    """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind."""
+    refuse_before_start(job)
+    made = [folder for folder in (job.out, job.private) if not folder.exists()]
+    folder = job.private / _JOB_FOLDER
+    folder.mkdir(parents=True)
+    return RunningJob(job, folder, made)
 
-    Call `poll()` from a timer; it never blocks. `result` is the last event once the run has ended.
+
+class RunningJob:
+    """A job in its worker process. `folder` holds job.json, events.jsonl, worker.log, and must exist.
+
+    Call `poll()` from a timer; it never blocks. `result` is the last event once the run has ended. `made`: folders that
+    are there for this job alone, and go with it when no case was finished.
     """
 
-    def __init__(self, job: Job, folder: Path) -> None:
+    def __init__(self, job: Job, folder: Path, made: Sequence[Path]) -> None:
         self.job = job
         self.folder = folder
+        self._made = made
         self.result: Event | None = None
         self._events = EventReader(folder)
         self._last_word: Event | None = None
@@ -65,8 +77,20 @@ class RunningJob:
             if self._last_word is None:
                 self._last_word = self._unexplained_end()
                 events.append(self._last_word)
+            self._leave_nothing_of_nothing()
             self.result = self._last_word
         return events
+
+    @property
+    def finished_any(self) -> bool:
+        """Whether there is something to hand out; known once the run is over."""
+        return (self.job.private / MANIFEST).exists()
+
+    def end(self) -> None:
+        """Ends the worker at once, in the middle of whatever it does."""
+        if self.result is None:
+            self._kill_at = 0.0
+            self.poll()
 
     def cancel(self) -> None:
         """Asks the worker to stop after its present step; `poll` ends it if it does not."""
@@ -108,6 +132,14 @@ class RunningJob:
             self._process.stdin.close()
         remove_unfinished(self.job.out)
         remove_unfinished(self.job.private)
+
+    def _leave_nothing_of_nothing(self) -> None:
+        """A run that finished no case takes its folders along."""
+        if not self.finished_any:
+            shutil.rmtree(self.folder)
+            for folder in self._made:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
 
 
 def refuse_before_start(job: Job) -> None:

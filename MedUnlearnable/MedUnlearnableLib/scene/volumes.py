@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,10 @@ def geometry_of(volume: Any) -> Geometry:
 
 def modality_of(volume: Any) -> str:
     """CT or MR where the node or its DICOM series says so, else empty."""
-    import slicer
-
     units = volume.GetVoxelValueUnits()
     if units is not None and units.GetCodeValue() == _HOUNSFIELD_CODE:
         return "CT"
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
+    hierarchy = _hierarchy(volume)
     item = hierarchy.GetItemByDataNode(volume)
     return hierarchy.GetItemAttribute(item, "DICOM.Modality") if item else ""
 
@@ -70,60 +69,104 @@ def export(volume: Any, path: Path) -> None:
     write_atomically(path, lambda file: nrrd.write(file, channels, geometry_of(volume), kind))
 
 
-def add_protected(volume: Any, channels: NDArray[Any], record: Record) -> Any:
-    """A new volume node beside `volume` in the subject hierarchy, with the record as attributes and text node.
+@dataclass(frozen=True)
+class Source:
+    """What a result needs to know of its input, taken at the start: the input may be gone when the run ends."""
 
-    Geometry, parent transform, display and units are those of the input, which is not changed.
+    volume: Any
+    name: str
+    node_id: str
+    units: Any
+    quantity: Any
+
+    @classmethod
+    def of(cls, volume: Any) -> Source:
+        units, quantity = volume.GetVoxelValueUnits(), volume.GetVoxelValueQuantity()
+        return cls(volume, volume.GetName(), volume.GetID(), units, quantity)
+
+    @property
+    def is_in_scene(self) -> bool:
+        return self.volume.GetScene() is not None
+
+
+def add_protected(source: Source, channels: NDArray[Any], geometry: Geometry, record: Record) -> Any:
+    """A new volume node with the record as attributes and text node. The input is not changed.
+
+    It lies beside the input in the subject hierarchy, with its parent transform and display. If the input has left the
+    scene, the result stands alone, with the geometry of the file.
     """
+    import slicer
+
+    name = slicer.mrmlScene.GenerateUniqueName(f"{source.name} protected ({record.method})")
+    node = _clone(source.volume, name, channels) if source.is_in_scene else _stand_alone(name, channels, geometry)
+    # CloneVolume loses the units.
+    node.SetVoxelValueUnits(source.units)
+    node.SetVoxelValueQuantity(source.quantity)
+    _describe(node, source, record)
+    _place(node, source, _add_record_node(node, record))
+    return node
+
+
+def _clone(volume: Any, name: str, channels: NDArray[Any]) -> Any:
     import slicer
     import slicer.util
 
-    scene = volume.GetScene()
-    name = scene.GenerateUniqueName(f"{volume.GetName()} protected ({record.method})")
-    clone = slicer.vtkSlicerVolumesLogic.CloneVolume(scene, volume, name)
+    clone = slicer.vtkSlicerVolumesLogic.CloneVolume(volume.GetScene(), volume, name)
     voxels = slicer.util.arrayFromVolume(clone)
     voxels[...] = channels[0] if voxels.ndim == 3 else np.moveaxis(channels, 0, -1)
     slicer.util.arrayFromVolumeModified(clone)
-    # CloneVolume loses units and keeps the identity of the DICOM instances it was read from.
-    clone.SetVoxelValueUnits(volume.GetVoxelValueUnits())
-    clone.SetVoxelValueQuantity(volume.GetVoxelValueQuantity())
-    clone.RemoveAttribute("DICOM.instanceUIDs")
-    _describe(clone, volume, record)
-    _place_beside(clone, volume, _add_record_node(clone, record))
+    clone.RemoveAttribute("DICOM.instanceUIDs")  # the clone is not the instances the input was read from
     return clone
 
 
-def _describe(clone: Any, volume: Any, record: Record) -> None:
+def _stand_alone(name: str, channels: NDArray[Any], geometry: Geometry) -> Any:
+    import slicer.util
+
+    node_class = "vtkMRMLScalarVolumeNode" if len(channels) == 1 else "vtkMRMLVectorVolumeNode"
+    voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
+    return slicer.util.addVolumeFromArray(np.ascontiguousarray(voxels), geometry.ijk_to_ras, name, node_class)
+
+
+def _describe(node: Any, source: Source, record: Record) -> None:
     parameters = json.dumps(record.parameters, sort_keys=True)
     attributes = {
         "method": record.method,
         "profile": record.profile,
         "version": record.version,
-        "source": volume.GetID(),
+        "source": source.node_id,
         "parametersSHA256": hashlib.sha256(parameters.encode()).hexdigest(),
         "notice": record.notice,
     }
     for name, value in attributes.items():
-        clone.SetAttribute(f"MedUnlearnable.{name}", value)
+        node.SetAttribute(f"MedUnlearnable.{name}", value)
 
 
-def _add_record_node(clone: Any, record: Record) -> Any:
-    node = clone.GetScene().AddNewNodeByClass("vtkMRMLTextNode", f"{clone.GetName()} record")
+def _add_record_node(protected: Any, record: Record) -> Any:
+    node = protected.GetScene().AddNewNodeByClass("vtkMRMLTextNode", f"{protected.GetName()} record")
     node.SetText(json.dumps(record.to_json(), indent=1))
-    clone.SetNodeReferenceID(RECORD_REFERENCE, node.GetID())
+    protected.SetNodeReferenceID(RECORD_REFERENCE, node.GetID())
     return node
 
 
-def _place_beside(clone: Any, volume: Any, record_node: Any) -> None:
-    """The clone under the input's parent, the record under the clone. slicer-core makes no items by itself."""
+def _place(protected: Any, source: Source, record_node: Any) -> None:
+    """The result under the input's parent, the record under the result. slicer-core makes no items by itself."""
+    hierarchy = _hierarchy(protected)
+    parent = hierarchy.GetSceneItemID()
+    if source.is_in_scene and hierarchy.GetItemByDataNode(source.volume):
+        parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(source.volume))
+    _put_under(hierarchy, parent, protected)
+    _put_under(hierarchy, hierarchy.GetItemByDataNode(protected), record_node)
+
+
+def _put_under(hierarchy: Any, parent: int, node: Any) -> None:
+    item = hierarchy.GetItemByDataNode(node)
+    if item:
+        hierarchy.SetItemParent(item, parent)
+    else:
+        hierarchy.CreateItem(parent, node)
+
+
+def _hierarchy(node: Any) -> Any:
     import slicer
 
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
-    source = hierarchy.GetItemByDataNode(volume)
-    parent = hierarchy.GetItemParent(source) if source else hierarchy.GetSceneItemID()
-    for node, parent_item in ((clone, lambda: parent), (record_node, lambda: hierarchy.GetItemByDataNode(clone))):
-        item = hierarchy.GetItemByDataNode(node)
-        if item:
-            hierarchy.SetItemParent(item, parent_item())
-        else:
-            hierarchy.CreateItem(parent_item(), node)
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
