@@ -129,6 +129,8 @@ def test_clean_cases_replace_whole_cases(protected_data, clean_data):
     settings = replace(QUICK, clean_share=1.0)
     all_clean = attack(seen, settings)
     assert all_clean.dsc_by_case == attack(replace(clean_data, train_cases=seen.train_cases), settings).dsc_by_case
+    with pytest.raises(UsageError, match=r"clean_share 0.01 of 32 training cases is not even one case"):
+        attack(seen, replace(settings, clean_share=0.01))
     with pytest.raises(UsageError, match="clean_share needs the clean training images"):
         attack(replace(seen, clean_train_images=None), settings)
 
@@ -182,6 +184,8 @@ def test_unsuitable_data_and_settings_are_refused_in_a_sentence(clean_data):
         data(test_cases=("a", "b"))
     with pytest.raises(Refused, match="different numbers of channels"):
         data(train_images=images.repeat(2, 1), clean_train_images=None)
+    with pytest.raises(Refused, match="different numbers of dimensions"):
+        data(train_images=images[:, :, None], train_labels=labels[:, None], clean_train_images=None)
     with pytest.raises(Refused, match="clean and protected training images have different shapes"):
         data(clean_train_images=images[:5])
     for wrong in ({"recipe": "x"}, {"defense": "x"}, {"architecture": "x"}):

@@ -194,11 +194,11 @@ def test_the_table_is_that_of_nnunet_itself():
             found["zoom"] = (inner.p_scaling, *inner.scaling, 1)
         elif kind == "Gamma":
             name = "gamma_inverted" if inner.p_invert_image else "gamma"
-            found[name] = (probability, *inner.gamma.range, inner.p_per_channel)
+            found[name] = (probability, *inner.gamma.contrast_range, inner.p_per_channel)
         elif kind in THEIR_RANGES:
             name, field = THEIR_RANGES[kind]
             value = getattr(inner, field)
-            found[name] = (probability, *getattr(value, "range", value), inner.p_per_channel)
+            found[name] = (probability, *getattr(value, "contrast_range", value), inner.p_per_channel)
     for change in NNUNET[1:]:
         ours = (change.probability, change.low, change.high, change.channel_probability)
         assert found[change.name] == pytest.approx(ours), change.name

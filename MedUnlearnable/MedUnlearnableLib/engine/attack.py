@@ -89,6 +89,8 @@ class AttackData:
                 raise Refused(f"{len(cases)} names of {part} cases do not fit {len(images)} images")
         if self.train_images.shape[1] != self.test_images.shape[1]:
             raise Refused("training and test images have different numbers of channels")
+        if self.train_images.ndim != self.test_images.ndim:
+            raise Refused("training and test images have different numbers of dimensions")
         if self.clean_train_images is not None and self.clean_train_images.shape != self.train_images.shape:
             raise Refused("clean and protected training images have different shapes")
         if not self.label_values:
@@ -169,8 +171,8 @@ def attack(data: AttackData, settings: AttackSettings, progress: Progress | None
 
     `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy + soft Dice; AdamW with
     a one-cycle schedule; images z-scored one by one, each channel by itself; bfloat16 autocast. Raises `UsageError`
-    where settings and data do not fit, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the
-    training diverges.
+    where settings and data do not fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed
+    and missing, or when the training diverges.
     """
     import torch
 
@@ -179,28 +181,22 @@ def attack(data: AttackData, settings: AttackSettings, progress: Progress | None
     train = _tensor(_training_images(data, settings, generator), settings)
     test = _tensor(data.test_images, settings)
     values = (0, *data.label_values)
-    classes = torch.from_numpy(
-        sum((index * (data.train_labels == v) for index, v in enumerate(values))).astype(np.int64)
-    )
-    network = seeded_network(
-        settings.seed, settings.architecture, train.shape[1], len(values), train.shape[2:], settings.width
-    )
-    layout: dict[str, Any] = {"memory_format": _memory_format(train)}  # torch's own stubs do not know this argument
-    network.to(train.device, **layout)
+    network = _network(train, len(values), settings)
+    classes = torch.from_numpy(np.searchsorted(values, np.where(data.train_labels > 0, data.train_labels, 0)))
     score = partial(_table, labels=data.label_values)
     curve = []
     for step, loss in _training(network, train, classes.to(train.device), settings, generator, progress or Progress()):
         predictions = _predict(network, test, values)
         curve.append(CurvePoint(step, loss, _mean(score(dsc, predictions, data.test_labels))))
+    distance = partial(hd95, spacing_mm=settings.spacing_mm or (1.0,) * (test.ndim - 2))
+    names = list(map(str, range(len(test)) if data.test_cases is None else data.test_cases))
     seen = slice(_TRAIN_SCORE_IMAGES)
-    spacing_mm = settings.spacing_mm or (1.0,) * (test.ndim - 2)
-    names = list(data.test_cases or map(str, range(len(test))))
     return AttackResult(
         settings=settings,
         labels=data.label_values,
         cases=tuple(dict.fromkeys(names)),
         dsc_by_case=_by_case(names, score(dsc, predictions, data.test_labels)),
-        hd95_mm_by_case=_by_case(names, score(partial(hd95, spacing_mm=spacing_mm), predictions, data.test_labels)),
+        hd95_mm_by_case=_by_case(names, score(distance, predictions, data.test_labels)),
         train_dsc=_mean(score(dsc, _predict(network, train[seen], values), data.train_labels[seen])),
         curve=curve,
         threads=torch.get_num_threads(),
@@ -218,8 +214,10 @@ def _training_images(data: AttackData, settings: AttackSettings, generator: torc
         raise UsageError("clean_share needs the clean training images")
     names = np.asarray(data.train_cases if data.train_cases is not None else range(len(data.train_images)))
     cases = np.unique(names)
-    order = torch.randperm(len(cases), generator=generator).numpy()
-    clean = np.isin(names, cases[order[: round(settings.clean_share * len(cases))]])
+    wanted = round(settings.clean_share * len(cases))
+    if wanted == 0:
+        raise UsageError(f"clean_share {settings.clean_share} of {len(cases)} training cases is not even one case")
+    clean = np.isin(names, cases[torch.randperm(len(cases), generator=generator).numpy()[:wanted]])
     return np.where(clean.reshape(-1, *[1] * (data.train_images.ndim - 1)), data.clean_train_images, data.train_images)
 
 
@@ -235,6 +233,14 @@ def _tensor(images: NDArray[np.generic], settings: AttackSettings) -> torch.Tens
     z_scored = (defended - defended.mean(axis=sides, keepdims=True)) / np.maximum(deviation, 1e-6)
     tensor = torch.from_numpy(z_scored).to(settings.device)
     return tensor.contiguous(memory_format=_memory_format(tensor))
+
+
+def _network(images: torch.Tensor, classes: int, settings: AttackSettings) -> nn.Module:
+    network = seeded_network(
+        settings.seed, settings.architecture, images.shape[1], classes, images.shape[2:], settings.width
+    )
+    layout: dict[str, Any] = {"memory_format": _memory_format(images)}  # torch's own stubs do not know this argument
+    return network.to(images.device, **layout)
 
 
 def _memory_format(images: torch.Tensor) -> torch.memory_format:
