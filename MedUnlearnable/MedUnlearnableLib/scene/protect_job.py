@@ -1,0 +1,221 @@
+"""Running protections, of nodes and of folders: polled by the panel, waited for in the console."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
+from ..engine.record import Record
+from ..files import formats
+from ..files.cases import CaseFiles, find_cases
+from ..files.outputs import MANIFEST, RECORD_ENDING
+from ..files.volume import read_json
+from ..jobs.events import Event
+from ..jobs.job import Job
+from ..jobs.runner import RunningJob, start
+from . import segments, volumes
+
+_SECONDS_BETWEEN_POLLS = 0.02
+_ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
+
+
+@dataclass(frozen=True)
+class SceneCase:
+    """A volume with the segments that say where it may change. `segmentIDs` None: all of them."""
+
+    volumeNode: Any
+    segmentationNode: Any
+    segmentIDs: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one case: a new node with its record, or the sentence why there is none."""
+
+    name: str  # of the input node, as it was at the start, or the id of the case in a folder
+    volumeNode: Any | None = None
+    record: Record | None = None
+    error: str = ""
+
+
+class ProtectJob:
+    """A running protection of nodes. Poll it from a timer, or wait; the nodes appear when it has ended.
+
+    The job holds a copy of all it needs: nodes may be deleted and the scene closed while it runs.
+    """
+
+    def __init__(self, cases: Sequence[SceneCase], method: str, options: dict[str, Any]) -> None:
+        self._cases = {f"case{number:04d}": case for number, case in enumerate(cases)}
+        self._sources = {case_id: volumes.Source.of(case.volumeNode) for case_id, case in self._cases.items()}
+        self._errors: dict[str, str] = {}
+        self._folder = Path(tempfile.mkdtemp(prefix="medunlearnable-", dir=_temporary_path()))
+        self._outcomes: list[Outcome] | None = None
+        try:
+            self._running = self._start(method, options)
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+
+    def poll(self) -> list[Event]:
+        """New events, with nodes called by their names; never blocks."""
+        return [self._translated(event) for event in self._running.poll()]
+
+    def isRunning(self) -> bool:
+        return self._running.result is None
+
+    @property
+    def result(self) -> Event | None:
+        """The last event: exit_code and message. None while the job runs."""
+        return None if self._running.result is None else self._translated(self._running.result)
+
+    def cancel(self) -> None:
+        self._running.cancel()
+
+    def wait(self, onEvent: Callable[[Event], None] | None = None) -> list[Any]:
+        """Waits for the end, with the application kept alive, and returns the new volume nodes."""
+        pause = _pause_between_polls()
+        while self.isRunning():
+            for event in self.poll():
+                if onEvent is not None:
+                    onEvent(event)
+            pause()
+        return self.results()
+
+    def results(self) -> list[Any]:
+        """The new volume nodes, one for each case. Raises what the job, or its first failed case, was stopped by."""
+        outcomes = self.outcomes()
+        assert self.result is not None
+        error = next((outcome.error for outcome in outcomes if outcome.error), "")
+        if self.result["exit_code"] != 0 or error:
+            raise _ERRORS.get(self.result["exit_code"], Refused)(self.result["message"] or error)
+        return [outcome.volumeNode for outcome in outcomes]
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of each case. The first call adds the nodes of all finished cases to the scene."""
+        if self.isRunning():
+            raise MedUnlearnableError("the job is still running; wait for it or cancel it")
+        if self._outcomes is None:
+            try:
+                self._outcomes = [self._outcome(case_id) for case_id in self._cases]
+            finally:
+                shutil.rmtree(self._folder, ignore_errors=True)
+        return self._outcomes
+
+    def discard(self) -> None:
+        """Ends the worker and forgets the results: for the end of the application."""
+        self.cancel()
+        self._running.end()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self, method: str, options: dict[str, Any]) -> RunningJob:
+        files = []
+        for case_id, case in self._cases.items():
+            image, label = self._folder / "in" / f"{case_id}.nrrd", self._folder / "in" / f"{case_id}.seg.nrrd"
+            volumes.export(case.volumeNode, image)
+            segments.export(case.segmentationNode, case.segmentIDs, case.volumeNode, label)
+            files.append(CaseFiles(case_id, image, label, volumes.modality_of(case.volumeNode)))
+        out, private = self._folder / "out", self._folder / "private"
+        return start(Job(method.lower(), tuple(files), out, private, **options))
+
+    def _outcome(self, case_id: str) -> Outcome:
+        source = self._sources[case_id]
+        record_path = self._folder / "out" / f"{case_id}{RECORD_ENDING}"
+        if not record_path.exists():
+            assert self.result is not None
+            return Outcome(source.name, error=self._errors.get(case_id) or self.result["message"])
+        record = Record.from_json(read_json(record_path))
+        if record.state != "protected":
+            return Outcome(source.name, error=f"volume '{source.name}' was not changed: {record.warnings[0]}")
+        stored = formats.read(self._folder / "out" / f"{case_id}.nrrd")
+        assert stored.geometry is not None
+        node = volumes.add_protected(source, stored.array, stored.geometry, record)
+        return Outcome(source.name, node, record)
+
+    def _translated(self, event: Event) -> Event:
+        """The worker knows case ids and temporary files; the user knows node names."""
+        event = dict(event)
+        for key in ("message", "error"):
+            if key in event:
+                event[key] = self._in_node_names(event[key])
+        if event.get("case"):
+            if "error" in event:
+                self._errors[event["case"]] = event["error"]
+            event["case"] = self._sources[event["case"]].name
+        return event
+
+    def _in_node_names(self, message: str) -> str:
+        for case_id, source in self._sources.items():
+            for ending in (".seg.nrrd", ".nrrd"):
+                message = message.replace(str(self._folder / "in" / f"{case_id}{ending}"), f"volume '{source.name}'")
+            message = message.replace(case_id, f"volume '{source.name}'")
+        return message
+
+
+class FolderJob:
+    """A running protection of a folder on disk; what it writes stays there. The same calls as `ProtectJob`."""
+
+    def __init__(self, images: Path, labels: Path | None, out: Path, method: str, options: dict[str, Any]) -> None:
+        private = out.with_name(out.name + "-private")
+        self._running = start(Job(method.lower(), tuple(find_cases(images, labels)), out, private, **options))
+
+    @property
+    def outputFolder(self) -> Path:
+        return self._running.job.out
+
+    def poll(self) -> list[Event]:
+        return self._running.poll()
+
+    def isRunning(self) -> bool:
+        return self._running.result is None
+
+    @property
+    def result(self) -> Event | None:
+        return self._running.result
+
+    def cancel(self) -> None:
+        self._running.cancel()
+
+    def discard(self) -> None:
+        """Ends the worker; finished cases stay in the folder."""
+        self._running.end()
+
+    def outcomes(self) -> list[Outcome]:
+        """The cases that the manifest of the finished run names."""
+        if not self._running.finished_any:
+            return []
+        entries = read_json(self.outputFolder / MANIFEST)["cases"]
+        return [self._outcome(entry) for entry in entries]
+
+    def _outcome(self, entry: dict[str, Any]) -> Outcome:
+        if "record" not in entry:
+            return Outcome(entry["id"], error=entry["error"])
+        record = Record.from_json(read_json(self.outputFolder / entry["record"]))
+        return Outcome(entry["id"], record=record, error="" if record.state == "protected" else record.warnings[0])
+
+
+def _temporary_path() -> str | None:
+    """Slicer's own temporary folder, which the user can set to a disk with room."""
+    import slicer
+
+    application = getattr(slicer, "app", None)
+    return application.temporaryPath if application is not None else None
+
+
+def _pause_between_polls() -> Callable[[], None]:
+    """Keeps Slicer's windows alive during a wait; without the application there is nothing to keep alive."""
+    import slicer
+
+    application = getattr(slicer, "app", None)
+
+    def pause() -> None:
+        if application is not None:
+            application.processEvents()
+        time.sleep(_SECONDS_BETWEEN_POLLS)
+
+    return pause
