@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from . import __version__
-from .engine.errors import MedUnlearnableError
+from .engine.errors import Cancelled, MedUnlearnableError
 from .engine.umed import DEFAULT_EPSILON, PROFILES
 from .files.cases import find_cases
 from .jobs.job import Job
@@ -27,15 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except MedUnlearnableError as error:
-        if getattr(options, "json", False):
-            _say(json.dumps({"event": "finished", "exit_code": error.exit_code, "message": str(error)}))
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - the place where errors become text
-        return error.exit_code
+        code, message = error.exit_code, str(error)
+    except OSError as error:
+        code, message = 1, f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    except KeyboardInterrupt:
+        code, message = Cancelled.exit_code, str(Cancelled())
+    if getattr(options, "json", False):
+        _say(json.dumps({"event": "finished", "exit_code": code, "message": message}))
+    sys.stderr.write(f"error: {message}\n")
+    return code
 
 
 def protect_umed(options: argparse.Namespace) -> int:
     """`protect umed`: builds the job, refuses what can be refused before the start, runs it."""
-    private = options.private or options.out.with_name(options.out.name + "-private")
+    private = options.private or Path(f"{options.out}-private")
     job = Job(
         method="umed",
         cases=tuple(find_cases(options.images, options.labels)),

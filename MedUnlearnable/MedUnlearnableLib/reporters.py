@@ -20,14 +20,17 @@ _ID_WIDTH = 24
 class Reporter:
     """Shows nothing but errors and warnings; the others build on it."""
 
+    _last_error = ""
+
     def show(self, event: Event) -> None:
         """One event of the worker."""
         if event["event"] == "case" and "error" in event:
-            self._line(f"error: {event['error']}", sys.stderr)
+            self._last_error = event["error"]
+            self._line(f"error: {self._last_error}", sys.stderr)
 
     def close(self, result: Event, job: Job | None) -> None:
         """The end. `job` is None when nothing was finished, so that there is nothing to hand out."""
-        if result["exit_code"] != 0:
+        if result["exit_code"] != 0 and result["message"] != self._last_error:  # a single case has said it already
             self._line(f"error: {result['message']}", sys.stderr)
 
     def _line(self, text: str, stream: TextIO) -> None:

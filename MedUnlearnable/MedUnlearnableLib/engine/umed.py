@@ -106,12 +106,19 @@ class UMed:
             raise Refused("there is no segmentation, and UMed needs one; give the labels")
         if not case.has_foreground:
             return self._unchanged(case)
+        if all(channel.min() == channel.max() for channel in case.image):
+            raise Refused("the image is constant, so there is nothing to protect; leave it out")
         window = window_of(case, self.params.window, self._ct_window_hu)
         budget = window.budget(self.params.budget_share)  # refuses here, before any work
         image = self._perturbed(case, window, progress)
         quality = measure(case.image, image, window, progress)
         record = self._record(case, window, budget, quality, image, time.perf_counter() - started)
         return Protected(case, image, record)
+
+    def budget_physical(self, case: Case) -> float:
+        """The largest change of a voxel of this case in its physical units, after `fit`. Refuses what `protect` refuses."""
+        window = window_of(case, self.params.window, self._ct_window_hu)
+        return window.budget(self.params.budget_share) * abs(case.units.slope)
 
     def state_dict(self) -> dict[str, Any]:
         """What `protect` needs for new cases, JSON-ready. Holds the key: keep it secret."""

@@ -50,9 +50,10 @@ class IntensityWindow:
         levels = math.floor(epsilon * self.width / self.quantum + 1e-6)
         if levels < 1:
             needed = math.ceil(255 * self.quantum / self.width - 1e-6)
+            remedy = f"use --epsilon {needed} or more" if needed <= 255 else "give a wider --window"
             raise Refused(
                 f"--epsilon {epsilon * 255:g} is {epsilon * self.width:.2g} stored units in the window "
-                f"[{self.lo:g}, {self.hi:g}], but one stored step is {self.quantum:g}; use --epsilon {needed} or more"
+                f"[{self.lo:g}, {self.hi:g}], but one stored step is {self.quantum:g}; {remedy}"
             )
         return levels
 
@@ -63,7 +64,8 @@ class IntensityWindow:
 
     def contains(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
         """Voxels inside the window; NaN is outside. Only these may change."""
-        return (stored >= self.lo) & (stored <= self.hi)
+        # float64: beside a float32 image a plain number would be rounded first, and a voxel just outside count as inside
+        return (stored >= np.float64(self.lo)) & (stored <= np.float64(self.hi))
 
     def write_back(
         self, stored: NDArray[Any], delta: NDArray[np.floating], where: NDArray[np.bool_], epsilon: float

@@ -102,6 +102,12 @@ def find_cases(images: Path, label_path: Path | None) -> list[CaseFiles]:
     return [CaseFiles(stem, path, label_files[stem]) for stem, path in sorted(image_files.items())]
 
 
+def first_names(names: Iterable[str]) -> str:
+    """Enough of them for a message."""
+    found = sorted(names)
+    return ", ".join(found[:_NAMED_IN_ERRORS]) + (", ..." if len(found) > _NAMED_IN_ERRORS else "")
+
+
 def _refuse_missing(path: Path) -> None:
     if not path.exists():
         raise Refused(f"{path}: there is no such file or folder; check the path")
@@ -162,6 +168,5 @@ def _refuse_unpaired(images: dict[str, Path], label_files: dict[str, Path]) -> N
         ("no image", label_files.keys() - images.keys()),
     ):
         if missing:
-            names = ", ".join(sorted(missing)[:_NAMED_IN_ERRORS]) + (", ..." if len(missing) > _NAMED_IN_ERRORS else "")
             count = f"{len(missing)} of {len(images.keys() | label_files.keys())} cases have {what}"
-            raise Refused(f"{count}: {names}; every image needs a label of the same stem")
+            raise Refused(f"{count}: {first_names(missing)}; every image needs a label of the same stem")

@@ -102,6 +102,15 @@ def write_private_manifest(folder: Path, secrets: dict[str, Any], cases: Iterabl
     write_json(folder / MANIFEST, manifest, mode=PRIVATE_MODE)
 
 
+def refuse_unwritable(name: str, path: Path) -> None:
+    """Refuses a path, given by the option `name`, that cannot be made where it shall lie."""
+    existing = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise Refused(
+            f"{name} {path} cannot be created: {existing} is not a folder that can be written to; choose another"
+        )
+
+
 def unprotected_share(entries: list[dict[str, Any]]) -> float:
     """Share of clean copies among the cases that were written."""
     states = [entry["state"] for entry in entries if entry["state"] != "failed"]
@@ -134,11 +143,7 @@ def _refuse_occupied(name: str, folder: Path) -> None:
         raise Refused(
             f"{name} {folder} is not empty; give a new or an empty folder, so that nothing is overwritten or mixed"
         )
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise Refused(
-            f"{name} {folder} cannot be created: {existing} is not a folder that can be written to; choose another"
-        )
+    refuse_unwritable(name, folder)
 
 
 def _refuse_difference(written: Path, target: Path, source: StoredImage, image: NDArray[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Refused, UsageError
@@ -24,7 +25,7 @@ def build(job: Job) -> tuple[UMed, str]:
     if job.window is not None:
         changes["window"] = WindowSetting.parse(job.window)
     if job.state is not None:
-        return UMed.from_state(read_json(job.state), **changes), f"as saved in {job.state.name}"
+        return _saved(job.state, changes), f"as saved in {job.state.name}"
     profile, why = _profile(job)
     streams = RandomStreams.fresh() if job.seed is None else RandomStreams.from_number(job.seed)
     return UMed(UMedParams(profile=profile, **changes), streams), why
@@ -46,6 +47,16 @@ def refuse_bad_request(job: Job) -> None:
         UMedParams(epsilon=job.epsilon)
     if job.device == "cuda":
         _refuse_without_cuda()
+
+
+def _saved(path: Path, changes: dict[str, Any]) -> UMed:
+    state = read_json(path)
+    try:
+        return UMed.from_state(state, **changes)
+    except Refused as error:
+        raise Refused(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError):
+        raise Refused(f"{path}: the saved state is damaged; take a copy of it, or start without --state") from None
 
 
 def _profile(job: Job) -> tuple[str, str]:

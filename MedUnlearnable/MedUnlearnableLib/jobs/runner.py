@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Refused
-from ..files.outputs import MANIFEST, OutputFolder, remove_unfinished
+from ..files.outputs import MANIFEST, OutputFolder, refuse_unwritable, remove_unfinished
 from .events import CANCEL_FILE, Event, EventReader
 from .job import Job
-from .methods import refuse_bad_request
+from .methods import build
 
 #: A cancelled worker that has not stopped by itself after this time is ended.
 GRACE_SECONDS = 5.0
@@ -28,10 +28,28 @@ _LAST_LOG_LINES = 3
 def start(job: Job) -> RunningJob:
     """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind."""
     refuse_before_start(job)
-    made = [folder for folder in (job.out, job.private) if not folder.exists()]
+    made = _missing_folders(job.out, job.private)
     folder = job.private / _JOB_FOLDER
-    folder.mkdir(parents=True)
-    return RunningJob(job, folder, made)
+    try:
+        folder.mkdir(parents=True)
+        return RunningJob(job, folder, made)
+    except (OSError, Refused):
+        _remove(folder, made)
+        raise
+
+
+def _missing_folders(*folders: Path) -> list[Path]:
+    """Every folder that has to be made for these, the deepest first."""
+    needed = {path for folder in folders for path in (folder, *folder.parents) if not path.exists()}
+    return sorted(needed, key=lambda path: len(path.parts), reverse=True)
+
+
+def _remove(job_folder: Path, made: Sequence[Path]) -> None:
+    """Removes a job that has nothing to show, and of the folders made for it those that are empty."""
+    shutil.rmtree(job_folder, ignore_errors=True)
+    for folder in made:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 class RunningJob:
@@ -136,23 +154,21 @@ class RunningJob:
     def _leave_nothing_of_nothing(self) -> None:
         """A run that finished no case takes its folders along."""
         if not self.finished_any:
-            shutil.rmtree(self.folder)
-            for folder in self._made:
-                if folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()
+            _remove(self.folder, self._made)
 
 
 def refuse_before_start(job: Job) -> None:
     """Everything that can be known without reading a voxel. A job refused here has written nothing."""
-    refuse_bad_request(job)
+    build(job)
     OutputFolder(job.out).refuse_unusable(job.private, job.cases)
     if job.save_state is not None:
         if job.save_state.exists():
             raise Refused(
                 f"--save-state {job.save_state} exists already; give a new name, an old key is never overwritten"
             )
-        if job.out.resolve() in job.save_state.resolve().parents:
+        if job.out.resolve() in (job.save_state.resolve(), *job.save_state.resolve().parents):
             raise Refused(f"--save-state {job.save_state} lies in --out, which is handed out; keep the key elsewhere")
+        refuse_unwritable("--save-state", job.save_state)
 
 
 def python_executable() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from .. import __version__
 from ..engine.errors import Cancelled, MedUnlearnableError
 from ..engine.record import Record
-from ..files.cases import FileCases
+from ..files.cases import FileCases, first_names
 from ..files.outputs import OutputFolder, unprotected_share, write_private_manifest
 from ..files.volume import PRIVATE_MODE, write_json
 from .events import EventWriter, WatchedProgress
@@ -80,7 +80,9 @@ class Run:
             raise
         except MedUnlearnableError as error:
             message = str(error)
-            named = message if str(self.cases.files[case_id].image.parent) in message else f"{case_id}: {message}"
+            files = self.cases.files[case_id]
+            names_a_file = any(path.name in message for path in (files.image, files.label) if path)
+            named = message if names_a_file else f"{case_id}: {message}"
             self.events.write("case", case=case_id, state="failed", error=named)
             return {"id": case_id, "state": "failed", "error": named}
         self.events.write("case", case=case_id, state=entry["state"], **_figures(protected.record))
@@ -95,7 +97,7 @@ class Run:
             "seed_id": method.streams.seed_id,
             "cancelled": cancelled is not None,
         }
-        self.out.write_manifest(run, self.entries)
+        self.out.write_manifest(run, [self._without_folders(entry) for entry in self.entries])
         state = method.state_dict()
         finished = {entry["id"] for entry in self.entries if entry["state"] != "failed"}
         write_private_manifest(
@@ -106,8 +108,19 @@ class Run:
         if self.job.save_state and cancelled is None:
             write_json(self.job.save_state, state, mode=PRIVATE_MODE)
 
+    def _without_folders(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """For the manifest that is handed out: names of files stay, where they lie at the owner's does not."""
+        if "error" not in entry:
+            return entry
+        files = self.cases.files[entry["id"]]
+        text = entry["error"].replace(f"{self.job.out}{os.sep}", "")
+        for path in (files.image, files.label):
+            text = text.replace(str(path), path.name) if path else text
+        return {**entry, "error": text}
+
     def _verdict(self, cancelled: Cancelled | None) -> tuple[int, str]:
         failed = [entry for entry in self.entries if entry["state"] == "failed"]
+        clean = [entry["id"] for entry in self.entries if entry["state"] == "unchanged"]
         share = unprotected_share(self.entries)
         if cancelled is not None:
             return cancelled.exit_code, str(cancelled)
@@ -117,7 +130,7 @@ class Run:
             return 1, f"{len(failed)} of {len(self.entries)} cases failed, the first: {failed[0]['error']}"
         if share > LARGEST_UNPROTECTED_SHARE:
             return 1, (
-                f"{share:.0%} of the cases hold no segment and stay clean copies; above "
+                f"{share:.0%} of the cases stay clean copies ({first_names(clean)}); above "
                 f"{LARGEST_UNPROTECTED_SHARE:.0%} they undo the protection of the others: leave them out"
             )
         return 0, f"{len(self.entries)} of {len(self.cases.ids)} cases done"
