@@ -24,7 +24,7 @@ class qSlicerModuleManager(QtCore.QObject):
     moduleUnloaded = QtCore.Signal(str)
 
     def modulesNames(self) -> tuple[str, ...]:
-        return tuple(module.name for module in vars(slicer.modules).values() if hasattr(module, "logic"))
+        return tuple(module.name for module in vars(slicer.modules).values() if hasattr(module, "path"))
 
     def module(self, name: str) -> Any:
         return getattr(slicer.modules, name.lower(), None)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from . import exceptions, vtk_errors
+from . import exceptions, observers, vtk_errors
 from .problems import Problem, Problems, problems
 
 _installed = False
@@ -27,10 +27,22 @@ def problems_fail_the_test(allowed: set[str]) -> Iterator[Problems]:
 
 @contextmanager
 def leaks_are_problems() -> Iterator[None]:
+    """Observers, timers, processes, threads and wait cursors."""
     from . import leaks
 
-    with leaks.watching(lambda text: problems.add("leak", text)):
+    with leaks.watching(_report_leak):
         yield
+
+
+@contextmanager
+def left_observers_are_problems() -> Iterator[None]:
+    """The part that needs no Qt."""
+    with observers.watching_observers(_report_leak):
+        yield
+
+
+def _report_leak(text: str) -> None:
+    problems.add("leak", text)
 
 
 def dialogs_are_problems() -> None:

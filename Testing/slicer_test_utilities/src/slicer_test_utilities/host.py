@@ -40,9 +40,12 @@ def install() -> QtWidgets.QApplication:
 
 
 def _install_ui_loader(qt: Any) -> None:
+    from .scripted_module import qSlicerScriptedLoadableModule, qSlicerScriptedLoadableModuleWidget
     from .ui_loader import QUiLoader
 
     qt.QUiLoader = QUiLoader
+    slicer.qSlicerScriptedLoadableModule = qSlicerScriptedLoadableModule
+    slicer.qSlicerScriptedLoadableModuleWidget = qSlicerScriptedLoadableModuleWidget
     sys.modules.setdefault("MRMLCorePython", slicer)
 
 
@@ -64,9 +67,17 @@ def running_application() -> Iterator[Any]:
             yield slicer.app
         finally:
             popups.popups.clear()
+            _forget_samples()
             close_all_windows()
             slicer.app.close()
             del slicer.app
+
+
+def _forget_samples() -> None:
+    import SampleData
+
+    SampleData.SampleDataLogic.sources.clear()
+    SampleData.SampleDataLogic.generators.clear()
 
 
 def close_all_windows() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import re
 import subprocess
 import threading
 import weakref
@@ -15,6 +13,7 @@ import shiboken6
 import slicer
 from PySide6 import QtCore, QtWidgets
 
+from .observers import watching_observers
 from .problems import problems
 
 _timers: weakref.WeakSet = weakref.WeakSet()
@@ -61,14 +60,9 @@ def watching(report: Callable[[str], None]) -> Iterator[None]:
     """Report what is there after the block and was not there before."""
     with _watching_threads():
         before = {id(timer) for timer in active_timers()} | {id(process) for process in running_processes()}
-        observers = python_observers()
-        yield
-        QtWidgets.QApplication.processEvents()
-        if set(python_observers()) - set(observers):
-            gc.collect()  # cycles of a panel that nobody holds any more are no leak
-        for key, text in python_observers().items():
-            if key not in observers:
-                report(text)
+        with watching_observers(report):
+            yield
+            QtWidgets.QApplication.processEvents()
         for timer in active_timers():
             if id(timer) not in before:
                 report(f"a timer is still active ({timer.interval} ms)")
@@ -78,6 +72,8 @@ def watching(report: Callable[[str], None]) -> Iterator[None]:
                 report(f"a child process is still running: {_command(process)}")
                 process.kill()
         _single_shots.clear()
+        if slicer.app.overrideCursors():
+            report("a wait cursor is still set")
 
 
 def active_timers() -> list[Any]:
@@ -97,39 +93,6 @@ def _is_running(process: Any) -> bool:
 
 def _command(process: Any) -> str:
     return str(process.args) if isinstance(process, subprocess.Popen) else str(process.program())
-
-
-def python_observers() -> dict[tuple[str, int], str]:
-    """Each observer that Python added to the scene or a node: (address, tag) -> sentence."""
-    scene = getattr(slicer, "mrmlScene", None)
-    if scene is None:
-        return {}
-    subjects = [scene, *(scene.GetNthNode(index) for index in range(scene.GetNumberOfNodes()))]
-    return {key: text for subject in subjects for key, text in _observers_of(subject).items()}
-
-
-_OBSERVER = re.compile(r"Event: (\d+)\s+EventName: (\w+).*?Tag: (\d+)", re.DOTALL)
-
-
-def _observers_of(subject: Any) -> dict[tuple[str, int], str]:
-    """VTK has no list of observers, but prints them; their command tells whether Python made them."""
-    found = {}
-    for event, event_name, tag in _OBSERVER.findall(str(subject)):
-        command = subject.GetCommand(int(tag))
-        if command is not None and command.GetClassName() == "vtkPythonCommand":
-            name = event_name if event_name not in ("NoEvent", "UserEvent") else _event_name(subject, int(event))
-            found[subject.GetAddressAsString(""), int(tag)] = f"an observer of {name} is left on {_describe(subject)}"
-    return found
-
-
-def _event_name(subject: Any, event: int) -> str:
-    names = [name for name in dir(type(subject)) if name.endswith("Event") and getattr(type(subject), name) == event]
-    return names[0] if names else str(event)
-
-
-def _describe(subject: Any) -> str:
-    name = subject.GetName() if subject.IsA("vtkMRMLNode") else None
-    return f"{subject.GetClassName()} '{name}'" if name else "the scene"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def slicer_scene(slicer_problems: Problems) -> Iterator[Any]:
     from . import checks
     from .scene import running_scene
 
-    with running_scene() as scene, checks.leaks_are_problems():
+    with running_scene() as scene, checks.left_observers_are_problems():
         yield scene.mrml_scene
 
 

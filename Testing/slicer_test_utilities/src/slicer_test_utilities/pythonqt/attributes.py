@@ -46,7 +46,9 @@ def set_attribute(self: QtCore.QObject, name: str, value: Any) -> None:
     if name == "name":
         name = "objectName"
     descriptor = _class_attribute(type(self), name)
-    if descriptor is not None and hasattr(type(descriptor), "__set__"):
+    if type(descriptor) is QtCore.Property:  # not through Qt, which would convert the value and swallow errors
+        return descriptor.fset(self, value)
+    if hasattr(type(descriptor), "__set__"):
         return descriptor.__set__(self, value)
     if shiboken6.isValid(self) and _write_property(self, name, value):
         return None
@@ -69,6 +71,8 @@ def _python_attribute(self: QtCore.QObject, name: str) -> Any:
         return _MISSING
     if type(attribute) is QtCore.Signal:  # isinstance() loses a reference to False in PySide6 6.12, and Python aborts
         return signals.BoundSignal(self, name)
+    if type(attribute) is QtCore.Property:
+        return from_qt(attribute.fget(self))
     return from_qt(raw(self, name))
 
 

@@ -13,7 +13,8 @@ Requirements = str | Requirement | Iterable[str | Requirement]
 
 
 def load_requirements(path: str | Path) -> list[Requirement]:
-    lines = (line.split(" #")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    """A comment needs a line of its own, as in Slicer."""
+    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
     return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
 
 

@@ -267,6 +267,11 @@ class Parameter:
         if not self.codec.is_in(node, name):
             self.write(node, name, self.default())
 
+    def read(self, node: Any, name: str) -> Any:
+        """The default comes back where closing the scene removed the value, also through an old wrapper."""
+        self.ensure(node, name)
+        return self.codec.read(node, name)
+
     def write(self, node: Any, name: str, value: Any) -> None:
         self.check(value)
         with slicer.util.NodeModify(node):

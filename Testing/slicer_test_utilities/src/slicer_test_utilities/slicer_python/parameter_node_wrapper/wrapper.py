@@ -34,7 +34,7 @@ def _make_wrapper(cls: Any) -> Any:
 
 def _wrapper_property(name: str) -> property:
     return property(
-        lambda self: self.allParameters[name].codec.read(self.parameterNode, self._prefix + name),
+        lambda self: self.allParameters[name].read(self.parameterNode, self._prefix + name),
         lambda self, value: self.allParameters[name].write(self.parameterNode, self._prefix + name, value),
     )
 

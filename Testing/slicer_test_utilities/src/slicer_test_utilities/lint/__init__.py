@@ -1,0 +1,36 @@
+"""Static checks of scripted modules for what neither Slicer nor a test shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import cmake_rules, python_rules, ui_rules
+from .finding import Finding
+
+__all__ = ["Finding", "lint"]
+
+_SKIPPED = {"Testing", "tests", "build", "__pycache__", ".git", ".venv"}
+
+
+def lint(paths: Iterable[Path]) -> list[Finding]:
+    """All findings for these files and folders, sorted."""
+    findings: set[Finding] = set()
+    for path in paths:
+        for file in _files(path):
+            if file.suffix == ".ui":
+                findings.update(ui_rules.check(file))
+            elif file.suffix == ".py":
+                findings.update(python_rules.check(file))
+            elif file.name == "CMakeLists.txt":
+                findings.update(cmake_rules.check(file))
+    return sorted(findings)
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.is_file():
+        return [path]
+    files = sorted(path.rglob("*"))
+    return [file for file in files if not _SKIPPED & set(file.relative_to(path).parent.parts)]
