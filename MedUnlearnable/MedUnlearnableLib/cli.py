@@ -22,7 +22,7 @@ from .reporters import Reporter, reporter_for
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 130 cancelled."""
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_window_joined(sys.argv[1:] if arguments is None else arguments))
     signal.signal(signal.SIGTERM, _as_interrupt)
     try:
         return int(options.command(options))
@@ -36,6 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(json.dumps({"event": "finished", "exit_code": code, "message": message}))
     sys.stderr.write(f"error: {message}\n")
     return code
+
+
+def _window_joined(arguments: Sequence[str]) -> list[str]:
+    """argparse takes the value in `--window -160,240` for an option; `--window=-160,240` it understands."""
+    joined: list[str] = []
+    for word in arguments:
+        if joined[-1:] == ["--window"]:
+            joined[-1] = f"--window={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def protect_umed(options: argparse.Namespace) -> int:

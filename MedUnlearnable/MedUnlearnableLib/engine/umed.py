@@ -89,7 +89,7 @@ class UMed:
             progress.step("window", number, len(cases.ids))
             try:
                 case = cases.load(case_id)
-            except Refused:
+            except (Refused, MemoryError):
                 continue
             if self.params.window.rule_for(case) == "ct":
                 for region in self._regions(case):

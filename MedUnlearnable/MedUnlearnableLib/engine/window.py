@@ -64,7 +64,7 @@ class IntensityWindow:
 
     def contains(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
         """Voxels inside the window; NaN is outside. Only these may change."""
-        # float64: beside a float32 image a plain number would be rounded first, and a voxel just outside count as inside
+        # float64: a plain number would be rounded to a float32 image, and a voxel just outside count as inside
         return (stored >= np.float64(self.lo)) & (stored <= np.float64(self.hi))
 
     def write_back(

@@ -27,6 +27,9 @@ from .methods import METHOD_NAMES, build
 LARGEST_UNPROTECTED_SHARE = 0.10
 
 
+_NO_MEMORY = "the memory does not suffice for this image; close other programs or use a smaller image"
+
+
 def main(folder: Path) -> int:
     """Does the job; whatever happens, the last event says how it ended."""
     events = EventWriter(folder)
@@ -38,7 +41,7 @@ def main(folder: Path) -> int:
     except MedUnlearnableError as error:
         code, message = error.exit_code, str(error)
     except MemoryError:
-        code, message = 1, "the memory does not suffice for this image; close other programs or use a smaller image"
+        code, message = 1, _NO_MEMORY
     events.write("finished", exit_code=code, message=message)
     return code
 
@@ -78,8 +81,8 @@ class Run:
             entry = self.out.write(self.cases.files[case_id], self.cases.stored(case_id), protected)
         except Cancelled:
             raise
-        except MedUnlearnableError as error:
-            message = str(error)
+        except (MedUnlearnableError, MemoryError) as error:
+            message = _NO_MEMORY if isinstance(error, MemoryError) else str(error)
             files = self.cases.files[case_id]
             names_a_file = any(path.name in message for path in (files.image, files.label) if path)
             named = message if names_a_file else f"{case_id}: {message}"
