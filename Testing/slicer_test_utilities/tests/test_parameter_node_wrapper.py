@@ -95,7 +95,15 @@ def test_a_node_is_stored_as_a_reference(parameters, node):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("count", 1.5), ("count", "1"), ("isEnabled", 1), ("name", 3), ("name", None), ("epsilon", "0.5"), ("folder", ".")],
+    [
+        ("count", 1.5),
+        ("count", "1"),
+        ("isEnabled", 1),
+        ("name", 3),
+        ("name", None),
+        ("epsilon", "0.5"),
+        ("folder", "."),
+    ],
 )
 def test_a_value_of_another_type_is_refused(parameters, name, value):
     with pytest.raises((TypeError, ValueError)):
@@ -319,7 +327,8 @@ def test_an_unknown_parameter_name_of_a_widget_raises(qt, parameters):
 
 
 @pytest.mark.parametrize(
-    ("kind", "parameter"), [("check", "epsilon"), ("edit", "count"), ("QPlainTextEdit", "name"), ("QRadioButton", "isEnabled")]
+    ("kind", "parameter"),
+    [("check", "epsilon"), ("edit", "count"), ("QPlainTextEdit", "name"), ("QRadioButton", "isEnabled")],
 )
 def test_pairs_that_slicer_does_not_bind_are_refused(qt, ctk, parameters, kind, parameter):
     widget = getattr(qt, kind)() if kind.startswith("Q") else widget_for(qt, ctk, kind)

@@ -40,7 +40,10 @@ CAUSES = {
         "slicer.mrmlScene.RemoveObservers(slicer.mrmlScene.NodeAddedEvent)",
         "broken observer",
     ),
-    "a VTK error": ("vtk.vtkObject().GetGlobalWarningDisplay()\nreader = vtk.vtkPNGReader()\nreader.SetFileName('/missing.png')\nreader.Update()", "VTK error"),
+    "a VTK error": (
+        "reader = vtk.vtkPNGReader()\nreader.SetFileName('/missing.png')\nreader.Update()",
+        "VTK error",
+    ),
     "an observer on the scene": (
         "slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndCloseEvent, lambda caller, event: None)",
         "an observer of EndCloseEvent is left on the scene",
@@ -59,11 +62,17 @@ CAUSES = {
         "import subprocess\nglobal process\nprocess = subprocess.Popen(['sleep', '30'])",
         "a child process is still running",
     ),
-    "a Qt process": ("global process\nprocess = qt.QProcess()\nprocess.start('sleep', ['30'])\nprocess.waitForStarted()", "a child process is still running: sleep"),
+    "a Qt process": (
+        "global process\nprocess = qt.QProcess()\nprocess.start('sleep', ['30'])\nprocess.waitForStarted()",
+        "a child process is still running: sleep",
+    ),
     "a thread": ("import threading\nthreading.Thread(target=lambda: None).start()", "it would starve"),
     "a popup": ("qt.QMessageBox.question(None, 'Title', 'Overwrite?')", "no answer for it"),
     "a modal dialog": ("qt.QDialog().exec_()", "no answer for it"),
-    "a dialog that stays open": ("global dialog\ndialog = qt.QDialog()\ndialog.windowTitle = 'Cases'\ndialog.show()", "QDialog 'Cases' is still shown"),
+    "a dialog that stays open": (
+        "global dialog\ndialog = qt.QDialog()\ndialog.windowTitle = 'Cases'\ndialog.show()",
+        "QDialog 'Cases' is still shown",
+    ),
     "a wait cursor": ("slicer.app.setOverrideCursor(qt.Qt.WaitCursor)", "a wait cursor is still set"),
 }
 

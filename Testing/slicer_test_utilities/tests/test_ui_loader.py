@@ -84,6 +84,15 @@ def test_a_box_that_starts_collapsed_hides_its_children(load):
     assert ui.slider.visible
 
 
+def test_flags_of_a_stand_in_are_set(load, ctk, tmp_path):
+    path = tmp_path / "Path.ui"
+    path.write_text(
+        '<ui version="4.0"><widget class="ctkPathLineEdit" name="path"><property name="filters">'
+        "<set>ctkPathLineEdit::Dirs|ctkPathLineEdit::Writable</set></property></widget></ui>"
+    )
+    assert slicer.util.loadUI(str(path)).filters == 0x21
+
+
 def test_an_unknown_widget_class_raises(load):
     with pytest.raises(RuntimeError, match="unknown widget class qMRMLNodeComboBoks"):
         load(selector_class="qMRMLNodeComboBoks")

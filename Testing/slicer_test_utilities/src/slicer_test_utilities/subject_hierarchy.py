@@ -41,7 +41,7 @@ def _node_added(scene: Any, event: str, node: Any) -> None:
 
 @vtk.calldata_type(vtk.VTK_OBJECT)
 def _node_about_to_be_removed(scene: Any, event: str, node: Any) -> None:
-    if scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+    if scene is None or scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
         return
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.GetItemByDataNode(node)

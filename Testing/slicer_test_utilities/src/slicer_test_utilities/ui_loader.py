@@ -31,6 +31,7 @@ class QUiLoader(QtUiTools.QUiLoader):
         path = source if isinstance(source, str) else source.fileName()
         tree = ElementTree.parse(path).getroot()
         _refuse_unknown_classes(path, tree)
+        _replace_stand_in_enums(tree)
         connections = [_texts(element) for element in tree.iter("connection")]
         for element in tree.findall("connections"):
             tree.remove(element)
@@ -69,6 +70,17 @@ def _refuse_unknown_classes(path: str, tree: ElementTree.Element) -> None:
     unknown = sorted(name for name in names if widget_class_named(name) is None)
     if unknown:
         raise RuntimeError(f"{path}: unknown widget class {', '.join(unknown)}")
+
+
+def _replace_stand_in_enums(tree: ElementTree.Element) -> None:
+    """Qt cannot read `<set>ctkPathLineEdit::Dirs|ctkPathLineEdit::Files</set>` of a class made in Python."""
+    for owner in tree.iter("property"):
+        for value in [child for child in owner if child.tag in ("set", "enum")]:
+            flags = [flag.split("::") for flag in (value.text or "").split("|")]
+            if all(flag[0] in stand_ins for flag in flags):
+                number = sum(int(getattr(stand_ins[flag[0]], flag[-1])) for flag in flags)
+                owner.remove(value)
+                ElementTree.SubElement(owner, "number").text = str(number)
 
 
 def _texts(connection: ElementTree.Element) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from ..pythonqt import stand_in
 from ..pythonqt.properties import checked, stored
 from ..pythonqt.signals import weakly
 
-DIRS, FILES, DRIVES, EXECUTABLE, WRITABLE = 0x01, 0x02, 0x04, 0x20, 0x10
+DIRS, FILES, DRIVES = 0x01, 0x02, 0x04
 
 
 @stand_in
@@ -20,7 +20,9 @@ class ctkPathLineEdit(QtWidgets.QWidget):
 
     currentPathChanged = QtCore.Signal(str)
     validInputChanged = QtCore.Signal(bool)
-    Dirs, Files, Drives, Executable, Writable = DIRS, FILES, DRIVES, EXECUTABLE, WRITABLE
+    Dirs, Files, Drives = DIRS, FILES, DRIVES
+    NoSymLinks, Readable, Writable, Executable, Modified = 0x08, 0x10, 0x20, 0x40, 0x80
+    Hidden, System, AllDirs, NoDot, NoDotDot = 0x100, 0x200, 0x400, 0x2000, 0x4000
     _path = ""
     _was_valid = False
     _line_edit: QtWidgets.QLineEdit

@@ -12,7 +12,9 @@ from . import lint
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: clean; 1: findings; 2: wrong usage."""
     parser = argparse.ArgumentParser(prog="slicer-module-lint", description=__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="module folders or single .py, .ui and CMakeLists.txt files")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, help="module folders or single .py, .ui and CMakeLists.txt files"
+    )
     parser.add_argument("--ignore", action="append", default=[], metavar="RULE", help="leave out this rule")
     options = parser.parse_args(arguments)
     try:

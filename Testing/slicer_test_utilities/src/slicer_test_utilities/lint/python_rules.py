@@ -142,7 +142,7 @@ def _untranslated(path: Path, tree: ast.Module) -> Iterator[tuple[int, str, str]
     for node in ast.walk(tree):
         for value in _shown_texts(node):
             if isinstance(value, ast.JoinedStr):
-                yield value.lineno, "untranslated", "f-string shown to the user: use _(\"... {name}\").format(name=...)"
+                yield value.lineno, "untranslated", 'f-string shown to the user: use _("... {name}").format(name=...)'
             elif isinstance(value, ast.Constant) and isinstance(value.value, str) and _has_words(value.value):
                 yield value.lineno, "untranslated", f"text without _(): {value.value[:40]!r}"
 

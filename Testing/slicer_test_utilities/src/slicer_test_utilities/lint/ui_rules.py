@@ -73,7 +73,9 @@ def _check_parameters(path: Path, widgets: list[_Widget]) -> Iterator[Finding]:
                 message = f"{PARAMETER} '{text}' of '{widget['name']}' is no parameter of {', '.join(sorted(known))}"
                 yield Finding(path, line, "ui-unknown-parameter", message)
             elif name == PARAMETER and not known:
-                message = f"{PARAMETER} '{text}' of '{widget['name']}' binds nothing: no @parameterNodeWrapper was found"
+                message = (
+                    f"{PARAMETER} '{text}' of '{widget['name']}' binds nothing: no @parameterNodeWrapper was found"
+                )
                 yield Finding(path, line, "ui-unknown-parameter", message)
             elif is_dynamic and name in known and PARAMETER not in widget["properties"]:
                 message = f"'{widget['name']}' is not bound: the property is called '{name}' instead of {PARAMETER}"

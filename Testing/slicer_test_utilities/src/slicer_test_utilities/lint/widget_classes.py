@@ -1,4 +1,7 @@
-"""Names of the widget classes that Slicer can load from a .ui file. A plain list: linting needs neither Qt nor Slicer."""
+"""Names of the widget classes that Slicer can load from a .ui file.
+
+A plain list, because linting needs neither Qt nor Slicer.
+"""
 
 from __future__ import annotations
 

@@ -125,19 +125,12 @@ class qMRMLSegmentationShow3DButton(ctkMenuButton):
     """Shows a segmentation in 3D."""
 
     _node: Any = None
-    _scene: Any = None
 
     def setSegmentationNode(self, node: Any) -> None:
         self._node = node
 
     def segmentationNode(self) -> Any:
         return self._node
-
-    def setMRMLScene(self, scene: Any) -> None:
-        self._scene = scene
-
-    def mrmlScene(self) -> Any:
-        return self._scene
 
 
 class SceneHolder:

@@ -11,6 +11,7 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from shiboken6 import Shiboken
 
 from . import attributes, enums, signals
+from .conversions import with_enums
 from .immortal import make_constants_immortal
 
 _MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
@@ -29,6 +30,10 @@ _RETURN_LISTS = {
 }
 
 
+# Methods outside the patched classes that take an integer for an enum.
+_TAKE_INTEGERS = {"QColor": ("name",)}
+
+
 def install() -> ModuleType:
     """Patch PySide6 once per process and register the module `qt`."""
     if "qt" in sys.modules:
@@ -40,6 +45,9 @@ def install() -> ModuleType:
     for class_name, names in _RETURN_LISTS.items():
         for name in names:
             _return_tuple(_find_class(class_name), name)
+    for class_name, names in _TAKE_INTEGERS.items():
+        for name in names:
+            _take_integers(_find_class(class_name), name)
     sys.modules["qt"] = _namespace()
     return sys.modules["qt"]
 
@@ -61,7 +69,7 @@ def _patch_class(cls: Any) -> None:
         cls.__setattr__ = attributes.set_attribute
         cls.__init__ = _positional_only(cls.__init__, cls.__name__)
     elif issubclass(cls, Shiboken.Object):
-        cls.__setattr__ = _refuse_new_attributes
+        cls.__setattr__ = _refusing_new_attributes(cls.__setattr__)
 
 
 def _positional_only(init: Callable[..., None], class_name: str) -> Callable[..., None]:
@@ -73,11 +81,15 @@ def _positional_only(init: Callable[..., None], class_name: str) -> Callable[...
     return checked_init
 
 
-def _refuse_new_attributes(self: Any, name: str, value: Any) -> None:
+def _refusing_new_attributes(set_attribute: Callable[..., None]) -> Callable[..., None]:
     """For values and items (QTableWidgetItem, QSize): they have neither properties nor attributes in PythonQt."""
-    if type(self).__module__.startswith("PySide6"):
-        raise AttributeError(f"'{name}' cannot be written on a {type(self).__name__} object")
-    object.__setattr__(self, name, value)
+
+    def checked_set(self: Any, name: str, value: Any) -> None:
+        if type(self).__module__.startswith("PySide6"):
+            raise AttributeError(f"'{name}' cannot be written on a {type(self).__name__} object")
+        set_attribute(self, name, value)
+
+    return checked_set
 
 
 def _find_class(name: str) -> Any:
@@ -96,6 +108,15 @@ def _return_tuple(cls: Any, name: str) -> None:
         return tuple(original(*arguments))
 
     setattr(cls, name, staticmethod(call) if is_static else call)
+
+
+def _take_integers(cls: Any, name: str) -> None:
+    original = getattr(cls, name)
+
+    def call(self: Any, *arguments: Any) -> Any:
+        return original(self, *(with_enums(original, arguments) or arguments))
+
+    setattr(cls, name, call)
 
 
 def _namespace() -> ModuleType:

@@ -168,7 +168,7 @@ def receivers(sender: QtCore.QObject) -> list[Any]:
     return [receiver for _, receiver, _ in _table(sender)]
 
 
-def weakly(method: MethodType) -> Callable[..., Any]:
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     """A receiver that does not keep its owner alive: stand-ins connect their own parts this way.
 
     C++ widgets hold no reference to themselves either, so an unreferenced one is destroyed.
