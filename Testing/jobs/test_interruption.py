@@ -101,7 +101,7 @@ def test_an_interrupted_run_ends_with_130_and_keeps_the_finished_cases(running: 
     assert ended.err.splitlines()[-1] == "error: cancelled; finished cases are kept"
     assert_whole(out)
     manifest = json.loads((out / "manifest.json").read_text())
-    assert manifest["cancelled"]
+    assert not manifest["complete"]
     assert [entry["image"] for entry in manifest["cases"]] == [path.name for path in images(out)]
     assert 2 <= len(images(out)) < CASES
     assert (out.parent / "out-private" / "manifest.json").exists()
@@ -124,6 +124,10 @@ def test_a_killed_worker_leaves_no_half_file_and_a_sentence(running: Any, cli: A
     assert ended.code == 1
     assert "error: the worker process was ended by signal 9 (9: often for lack of memory)" in ended.err
     assert_whole(out)
+    manifest, private = (json.loads((at / "manifest.json").read_text()) for at in (out, out.with_name("out-private")))
+    assert not manifest["complete"]
+    assert len(manifest["cases"]) in (len(images(out)), len(images(out)) - 1)  # killed between image and manifest
+    assert len(bytes.fromhex(private["seed"])) == 16
 
 
 @needs_proc
@@ -138,7 +142,7 @@ def test_the_worker_of_a_killed_command_stops_by_itself_and_leaves_whole_files(r
         if alive(worker):
             os.kill(worker, signal.SIGKILL)
     assert_whole(out)
-    assert json.loads((out / "manifest.json").read_text())["cancelled"]
+    assert not json.loads((out / "manifest.json").read_text())["complete"]
     assert len(images(out)) < CASES
 
 

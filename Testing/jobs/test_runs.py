@@ -56,6 +56,7 @@ def test_a_run_writes_images_labels_records_and_a_manifest(run: Any) -> None:
         "manifest.json",
     ]
     manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["complete"]
     for entry in manifest["cases"]:
         assert entry["sha256"] == hashes(out)[entry["image"]] == record(out, entry["id"])["file_sha256"]
         assert (out / entry["label"]).read_bytes() == (cohort / Path(entry["label"]).name).read_bytes()

@@ -94,9 +94,13 @@ class OutputFolder:
         )
 
 
-def write_private_manifest(folder: Path, secrets: dict[str, Any], cases: Iterable[CaseFiles]) -> None:
-    """What stays with the owner: seed and state, and which input became which case."""
-    entries = [{**case.to_json(), "sha256": sha256_of_file(case.image)} for case in cases]
+def private_entry(files: CaseFiles) -> dict[str, Any]:
+    """Which input became a case, for the private manifest."""
+    return {**files.to_json(), "sha256": sha256_of_file(files.image)}
+
+
+def write_private_manifest(folder: Path, secrets: dict[str, Any], entries: list[dict[str, Any]]) -> None:
+    """What stays with the owner: seed and state, and the private entries of the cases."""
     notice = "keep this folder: it holds the key of the run; never hand it out"
     manifest = {"format": _PRIVATE_FORMAT, "notice": notice, **secrets, "cases": entries}
     write_json(folder / MANIFEST, manifest, mode=PRIVATE_MODE)

@@ -17,7 +17,7 @@ from .. import __version__
 from ..engine.errors import Cancelled, MedUnlearnableError
 from ..engine.record import Record
 from ..files.cases import FileCases, first_names
-from ..files.outputs import OutputFolder, unprotected_share, write_private_manifest
+from ..files.outputs import OutputFolder, private_entry, unprotected_share, write_private_manifest
 from ..files.volume import PRIVATE_MODE, write_json
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
@@ -56,6 +56,7 @@ class Run:
         self.cases = FileCases(job.cases)
         self.out = OutputFolder(job.out)
         self.entries: list[dict[str, Any]] = []
+        self.private_entries: list[dict[str, Any]] = []
 
     def run(self) -> tuple[int, str]:
         method, why = build(self.job)
@@ -67,10 +68,12 @@ class Run:
             for number, case_id in enumerate(self.cases.ids):
                 self.progress.begin(case_id, number)
                 self.entries.append(self._protect(method, case_id))
+                if self.private_entries:
+                    self._write_account(method, why)  # after each case: a run that is killed must not lose its key
         except Cancelled as stop:
             cancelled = stop
-        if any(entry["state"] != "failed" for entry in self.entries):
-            self._write_account(method, why, cancelled)
+        if self.job.save_state and self.private_entries and cancelled is None:
+            write_json(self.job.save_state, method.state_dict(), mode=PRIVATE_MODE)
         return self._verdict(cancelled)
 
     def _protect(self, method: Any, case_id: str) -> dict[str, Any]:
@@ -88,28 +91,22 @@ class Run:
             named = message if names_a_file else f"{case_id}: {message}"
             self.events.write("case", case=case_id, state="failed", error=named)
             return {"id": case_id, "state": "failed", "error": named}
+        self.private_entries.append(private_entry(self.cases.files[case_id]))
         self.events.write("case", case=case_id, state=entry["state"], **_figures(protected.record))
         return entry
 
-    def _write_account(self, method: Any, why: str, cancelled: Cancelled | None) -> None:
+    def _write_account(self, method: Any, why: str) -> None:
         run = {
             "software": f"MedUnlearnable {__version__}",
             "method": METHOD_NAMES[self.job.method],
             "profile": method.params.profile,
             "profile_reason": why,
             "seed_id": method.streams.seed_id,
-            "cancelled": cancelled is not None,
+            "complete": len(self.entries) == len(self.cases.ids),
         }
         self.out.write_manifest(run, [self._without_folders(entry) for entry in self.entries])
-        state = method.state_dict()
-        finished = {entry["id"] for entry in self.entries if entry["state"] != "failed"}
-        write_private_manifest(
-            self.job.private,
-            {**run, "seed": method.streams.seed.hex(), "state": state},
-            [files for files in self.job.cases if files.id in finished],
-        )
-        if self.job.save_state and cancelled is None:
-            write_json(self.job.save_state, state, mode=PRIVATE_MODE)
+        secrets = {**run, "seed": method.streams.seed.hex(), "state": method.state_dict()}
+        write_private_manifest(self.job.private, secrets, self.private_entries)
 
     def _without_folders(self, entry: dict[str, Any]) -> dict[str, Any]:
         """For the manifest that is handed out: names of files stay, where they lie at the owner's does not."""
