@@ -1,5 +1,6 @@
 """slicer.parameterNodeWrapper as in Slicer 5.12. With SLICER_PYTHON_DIR set, the same tests run on the real files."""
 
+import contextlib
 import enum
 import os
 import pathlib
@@ -67,10 +68,12 @@ def add_volume(name="v"):
     return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
 
 
-def count_modified(node):
+@contextlib.contextmanager
+def counting_modified(node):
     got = []
-    node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: got.append(1))
-    return got
+    tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: got.append(1))
+    yield got
+    node.RemoveObserver(tag)
 
 
 def test_defaults_are_written_into_the_node(parameters, node):
@@ -189,12 +192,12 @@ def test_a_removed_node_leaves_none_in_the_list(parameters, case_class):
 
 
 def test_one_assignment_is_one_modified_event_and_an_equal_one_is_none(parameters, case_class, node):
-    got = count_modified(node)
-    parameters.epsilon = 0.75
-    parameters.epsilon = 0.75
-    assert len(got) == 1
-    parameters.cases = [case_class(add_volume(), 1), case_class(add_volume(), 2)]
-    assert len(got) == 2
+    with counting_modified(node) as got:
+        parameters.epsilon = 0.75
+        parameters.epsilon = 0.75
+        assert len(got) == 1
+        parameters.cases = [case_class(add_volume(), 1), case_class(add_volume(), 2)]
+        assert len(got) == 2
 
 
 def test_values_are_reached_by_dotted_names(wrapping, node, case_class):

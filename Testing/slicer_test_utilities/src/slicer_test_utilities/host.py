@@ -35,7 +35,7 @@ def install() -> QtWidgets.QApplication:
     _install_ui_loader(qt)
     slicer_python.install()
     slicer.util.delayDisplay = _delay_display
-    qt._host_is_installed = True
+    vars(qt)["_host_is_installed"] = True
     return application
 
 

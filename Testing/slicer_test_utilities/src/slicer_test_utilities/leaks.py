@@ -104,8 +104,8 @@ def _watching_threads() -> Iterator[None]:
         problems.add("thread", f"Python thread '{thread.name}' was started; in Slicer it would starve")
         start(thread)
 
-    threading.Thread.start = reporting_start  # type: ignore[method-assign]
+    threading.Thread.start = reporting_start  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        threading.Thread.start = start  # type: ignore[method-assign]
+        threading.Thread.start = start  # type: ignore[method-assign,assignment]

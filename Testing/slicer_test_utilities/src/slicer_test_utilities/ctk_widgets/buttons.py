@@ -130,7 +130,7 @@ class ctkColorPickerButton(QtWidgets.QPushButton):
 
     def setColor(self, color: QtGui.QColor) -> None:
         if color != self._color:
-            self._color = QtGui.QColor(color)
+            self._color = QtGui.QColor.fromRgba(color.rgba())
             self.colorChanged.emit(self._color)
 
     color = QtCore.Property(QtGui.QColor, lambda self: self._color, setColor)

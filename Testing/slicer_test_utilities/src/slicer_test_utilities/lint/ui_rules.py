@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.sax import handler, make_parser
 
@@ -104,11 +105,11 @@ class _Reader(handler.ContentHandler):
         self._property: tuple[str, bool, int] | None = None
         self._text = ""
 
-    def setDocumentLocator(self, locator: handler.ContentHandler) -> None:
+    def setDocumentLocator(self, locator: Any) -> None:
         self._locator = locator
 
-    def startElement(self, tag: str, attributes: dict) -> None:
-        line = self._locator.getLineNumber()  # type: ignore[attr-defined]
+    def startElement(self, tag: str, attributes: Any) -> None:
+        line = self._locator.getLineNumber()
         if tag == "widget":
             widget = _Widget({"class": attributes["class"], "name": attributes["name"], "line": line, "properties": {}})
             self.widgets.append(widget)

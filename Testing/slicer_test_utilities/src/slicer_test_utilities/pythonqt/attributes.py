@@ -6,6 +6,7 @@ also for objects that Qt makes (scroll bars, buttons of a message box).
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import shiboken6
@@ -95,7 +96,7 @@ def _extra(self: QtCore.QObject, name: str) -> Any:
     if name == "name":
         return raw(self, "objectName")()
     function = _EXTRAS.get(name)
-    return _MISSING if function is None else Method(self, name, lambda *arguments: function(self, *arguments))
+    return _MISSING if function is None else Method(self, name, functools.partial(function, self))
 
 
 def _qt_attribute(self: QtCore.QObject, name: str) -> Any:
@@ -112,7 +113,7 @@ def _qt_attribute(self: QtCore.QObject, name: str) -> Any:
 
 def _read_property(self: QtCore.QObject, name: str) -> Any:
     """By the class's own getter where there is one: `property()` would call virtual getters, which come back here."""
-    getter = getattr(type(self), name, None)
+    getter: Any = getattr(type(self), name, None)
     if type(getter).__name__ == "method_descriptor":
         return getter(self)
     value = raw(self, "property")(name)
@@ -130,7 +131,7 @@ def _write_property(self: QtCore.QObject, name: str, value: Any) -> bool:
         raise AttributeError(f"property '{name}' of {type(self).__name__} object is not writable")
     setter = getattr(type(self), "set" + name[0].upper() + name[1:], None)
     try:
-        accepted = _through_setter(self, setter, value) if setter else raw(self, "setProperty")(name, value)
+        accepted = _call_setter(self, setter, value) if setter else raw(self, "setProperty")(name, value)
     except ValueError as error:
         raise AttributeError(f"property '{name}' of {type(self).__name__} does not accept {value!r}") from error
     if accepted is False or (value is None and meta_object.property(index).typeName() == "QString"):
@@ -138,8 +139,9 @@ def _write_property(self: QtCore.QObject, name: str, value: Any) -> bool:
     return True
 
 
-def _through_setter(self: QtCore.QObject, setter: Any, value: Any) -> None:
+def _call_setter(self: QtCore.QObject, setter: Any, value: Any) -> bool:
     Method(self, setter.__name__, setter.__get__(self))(value)
+    return True
 
 
 def _named_in_qt(self: QtCore.QObject, name: str) -> Any:

@@ -22,7 +22,7 @@ def public_names(module: ModuleType) -> dict[str, Any]:
     return {name: getattr(module, name) for name in dir(module) if not name.startswith("_")}
 
 
-def _patch(enum_class: enum.EnumMeta) -> None:
+def _patch(enum_class: Any) -> None:
     for name, function in _METHODS.items():
         setattr(enum_class, name, function)
 

@@ -173,7 +173,7 @@ def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
 
     C++ widgets hold no reference to themselves either, so an unreferenced one is destroyed.
     """
-    reference = weakref.WeakMethod(method)
+    reference: Any = weakref.WeakMethod(method)
 
     def call(*arguments: Any) -> None:
         alive = reference()

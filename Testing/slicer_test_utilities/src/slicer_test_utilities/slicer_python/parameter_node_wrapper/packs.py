@@ -81,7 +81,7 @@ def __setattr__(self: Any, name: str, value: Any) -> None:
     object.__setattr__(self, name, value)
 
 
-def __eq__(self: Any, other: object) -> bool:
+def __eq__(self: Any, other: Any) -> bool:
     return type(self) is type(other) and all(getattr(self, n) == getattr(other, n) for n in self.allParameters)
 
 

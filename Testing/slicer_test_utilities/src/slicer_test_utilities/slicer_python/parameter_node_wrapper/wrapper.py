@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import slicer.util
@@ -85,7 +86,7 @@ class _Wrapper:
         connectors = {name: connector_for(widget, self.dataType(name)) for name, widget in mapping.items()}
         for name, connector in connectors.items():
             connector.write(self.getValue(name))
-            connector.connect(lambda name=name: self._gui_changed(name))
+            connector.connect(functools.partial(self._gui_changed, name))
         observer = self.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._node_changed())
         tag = self._next_tag
         self._next_tag += 1
