@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.case import Geometry
 from ..engine.errors import Refused
 from ..files import nrrd
 from ..files.volume import write_atomically
@@ -25,15 +26,20 @@ def export(segmentation: Any, segment_ids: Sequence[str] | None, volume: Any, pa
 
 
 def layers_of(
-    segmentation: Any, segment_ids: Sequence[str] | None, volume: Any
+    segmentation: Any, segment_ids: Sequence[str] | None, volume: Any, stride: int = 1
 ) -> tuple[NDArray[np.uint8], dict[str, str]]:
-    """Layers [L, D, H, W] and the NRRD pairs that name the segments. None stands for all segments."""
+    """Layers [L, D, H, W] and the NRRD pairs that name the segments. None stands for all segments.
+
+    With a `stride` above 1 only every so-manieth voxel of each axis is looked at, and no array of full size is made.
+    """
     _refuse_other_transform(segmentation, volume)
+    shape = tuple(-(-n // stride) for n in volume.GetImageData().GetDimensions()[::-1])
+    grid = Geometry(geometry_of(volume).ijk_to_ras @ np.diag([stride, stride, stride, 1.0]))
     layers: list[NDArray[np.uint8]] = []
     used: list[int] = []
     pairs: dict[str, str] = {}
     for number, segment_id in enumerate(_chosen(segmentation, segment_ids)):
-        mask = _mask_of(segmentation, segment_id, volume)
+        mask = _mask_of(segmentation, segment_id, grid, shape)
         layer = _layer_with_room(layers, used, mask)
         used[layer] += 1
         layers[layer][mask] = used[layer]
@@ -48,22 +54,23 @@ def layers_of(
     return np.stack(layers), pairs
 
 
-def _mask_of(segmentation: Any, segment_id: str, volume: Any) -> NDArray[np.bool_]:
-    """The segment on the grid of the volume. slicer.util's function does the same but leaves a display node behind."""
+def _mask_of(segmentation: Any, segment_id: str, grid: Geometry, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The segment on the grid, without help of temporary nodes: every node that comes and goes wakes the application."""
     import slicer
     import slicer.util
+    from vtk.util.numpy_support import vtk_to_numpy
 
-    scene = segmentation.GetScene()
-    labelmap = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
-    try:
-        logic = slicer.vtkSlicerSegmentationsModuleLogic
-        if not logic.ExportSegmentsToLabelmapNode(segmentation, [segment_id], labelmap, volume):
-            raise Refused(f"segment '{segment_id}' of '{segmentation.GetName()}' cannot be made a label map; check it")
-        return slicer.util.arrayFromVolume(labelmap) != 0
-    finally:
-        display = labelmap.GetDisplayNode()
-        for node in (display.GetColorNode(), display, labelmap) if display is not None else (labelmap,):
-            scene.RemoveNode(node)  # the color table is one that the export made for this label map
+    stored, placed, reference = (slicer.vtkOrientedImageData() for _ in range(3))
+    if not segmentation.GetBinaryLabelmapRepresentation(segment_id, stored):
+        raise Refused(f"segment '{segment_id}' of '{segmentation.GetName()}' cannot be made a label map; check it")
+    reference.SetImageToWorldMatrix(slicer.util.vtkMatrixFromArray(grid.ijk_to_ras))
+    reference.SetExtent(0, shape[2] - 1, 0, shape[1] - 1, 0, shape[0] - 1)
+    if stored.IsEmpty():
+        return np.zeros(shape, bool)
+    resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
+    if not resample(stored, reference, placed):
+        raise Refused(f"segment '{segment_id}' of '{segmentation.GetName()}' cannot be placed on the volume; check it")
+    return vtk_to_numpy(placed.GetPointData().GetScalars()).reshape(shape) != 0
 
 
 def _layer_with_room(layers: list[NDArray[np.uint8]], used: list[int], mask: NDArray[np.bool_]) -> int:

@@ -1,0 +1,30 @@
+"""What a budget means for a volume, before anything is run."""
+
+from __future__ import annotations
+
+from ..engine.case import Case, CasesInMemory, Geometry
+from ..engine.streams import RandomStreams
+from ..engine.umed import UMed, UMedParams
+from ..engine.window_rules import WindowSetting
+from . import segments, volumes
+from .protect_job import SceneCase
+
+_VOXELS_LOOKED_AT = 200_000
+
+
+def estimated_budget(case: SceneCase, epsilon: float, window: str) -> str:
+    """The largest change of a voxel as text with units, "3.1 HU". From a regular sample of voxels, so about right.
+
+    `epsilon` in 1/255 of the window. Refuses what the run would refuse.
+    """
+    image = volumes.channels_of(case.volumeNode)
+    stride = max(1, round((image[0].size / _VOXELS_LOOKED_AT) ** (1 / 3)))
+    layers, _ = segments.layers_of(case.segmentationNode, case.segmentIDs, case.volumeNode, stride)
+    modality = volumes.modality_of(case.volumeNode)
+    geometry = Geometry.of_spacing(volumes.geometry_of(case.volumeNode).spacing_kji[::-1])
+    sample = Case("sample", image[:, ::stride, ::stride, ::stride], geometry, tuple(layers), modality=modality)
+    params = UMedParams(epsilon=epsilon / 255, window=WindowSetting.parse(window))
+    method = UMed(params, RandomStreams.fresh())
+    method.fit(CasesInMemory((sample,)))
+    units = "HU" if params.window.rule_for(sample) == "ct" else ""
+    return f"{method.budget_physical(sample):.3g} {units}".strip()
