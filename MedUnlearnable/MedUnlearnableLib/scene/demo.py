@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..engine.case import Geometry
 from ..engine.errors import Refused
 from ..engine.record import Record
 from ..files import formats, labels
 from ..files.picture import DIFFERENCE_GAIN, save_comparison
-from ..files.samples import SEGMENT_NAMES, synthetic_ct
+from ..files.samples import synthetic_ct
 from . import headless, volumes
 from .logic import MedUnlearnableLogic
+from .sample_nodes import add_nodes, add_sample
 
 #: A file without labels gets the voxels above this percentile as its segment.
 _THRESHOLD_PERCENTILE = 90.0
@@ -30,8 +30,7 @@ def run_demo(out: Path, file: Path | None, label: Path | None, say: Callable[[st
         raise Refused(f"--out {out} is in use; give a new folder, so that nothing is overwritten")
     headless.start()
     out.mkdir(parents=True, exist_ok=True)
-    sample = synthetic_ct()
-    nodes = [_add_nodes("generated CT", sample.image[np.newaxis], sample.geometry, [sample.labels], SEGMENT_NAMES)]
+    nodes = [add_sample("generated CT", synthetic_ct())]
     if file is not None:
         nodes.append(_nodes_of_file(file, label, say))
     rows = [_show(volume, segmentation, out) for volume, segmentation in nodes]
@@ -48,34 +47,7 @@ def _nodes_of_file(file: Path, label: Path | None, say: Callable[[str], None]) -
         layers = [(stored.array[0] > threshold).astype(np.uint8)]
         say(f"{file.name}: no --labels given, so the voxels above {threshold:g} stand in for a segment")
     geometry = stored.geometry or Geometry.of_spacing((1.0, 1.0, 1.0))
-    return _add_nodes(formats.stem(file), stored.array, geometry, layers, {})
-
-
-def _add_nodes(
-    name: str,
-    channels: NDArray[Any],
-    geometry: Geometry,
-    layers: Sequence[NDArray[np.integer]],
-    names: dict[int, str],
-) -> tuple[Any, Any]:
-    """A volume node and a segmentation node with a segment for each label value of each layer."""
-    import slicer
-    import slicer.util
-
-    voxels = channels[0] if len(channels) == 1 else np.moveaxis(channels, 0, -1)
-    node_class = "vtkMRMLScalarVolumeNode" if len(channels) == 1 else "vtkMRMLVectorVolumeNode"
-    native = np.ascontiguousarray(voxels, voxels.dtype.newbyteorder("="))
-    volume = slicer.util.addVolumeFromArray(native, geometry.ijk_to_ras, name, node_class)
-    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{name} segments")
-    segmentation.CreateDefaultDisplayNodes()
-    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    for layer in layers:
-        for value in np.unique(layer[layer != 0]):
-            segment_name = names.get(int(value), f"label {value}")
-            segment_id = segmentation.GetSegmentation().AddEmptySegment("", segment_name)
-            mask = (layer == value).astype(np.uint8)
-            slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, segment_id, volume)
-    return volume, segmentation
+    return add_nodes(formats.stem(file), stored.array, geometry, layers, {})
 
 
 def _show(volume: Any, segmentation: Any, out: Path) -> str:
