@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,9 @@ def test_what_is_not_there_or_of_unknown_format_is_refused_by_name(tmp_path: Pat
 def test_a_case_survives_the_job_file(tmp_path: Path) -> None:
     for case in (CaseFiles("a", tmp_path / "a.png", None), CaseFiles("b", tmp_path / "b", tmp_path / "c", "CT")):
         assert CaseFiles.from_json(case.to_json()) == case
+
+
+def test_a_name_that_is_not_utf8_is_refused_in_readable_letters(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"k\xf6pf.png", b"k\xf6pf_mask.png")]
+    with pytest.raises(Refused, match=r"k\\udcf6pf\.png': this name is not valid UTF-8"):
+        find_cases(touch(tmp_path / "in", *names), None)

@@ -111,7 +111,6 @@ def test_two_fresh_runs_have_different_keys(run: Any, cohort: Path, cli: Any, tm
     _, out, _, _ = run
     ended = cli.protect(cohort, tmp_path / "out")
     assert record(tmp_path / "out")["seed_id"] != record(out)["seed_id"]
-    assert record(tmp_path / "out")["voxels_sha256"] != record(out)["voxels_sha256"]
     assert "2 of 2 cases done" in ended.out
     assert f"Hand out: {tmp_path / 'out'}" in ended.out
 

@@ -26,6 +26,13 @@ class CaseFiles:
     label: Path | None
     modality: str = ""
 
+    def __post_init__(self) -> None:
+        for path in (self.image, self.label):
+            try:
+                str(path).encode()
+            except UnicodeEncodeError:
+                raise Refused(f"{str(path)!a}: this name is not valid UTF-8; rename the file or folder") from None
+
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,

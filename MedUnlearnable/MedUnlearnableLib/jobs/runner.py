@@ -33,7 +33,7 @@ def start(job: Job) -> RunningJob:
     try:
         folder.mkdir(parents=True)
         return RunningJob(job, folder, made)
-    except (OSError, Refused):
+    except BaseException:
         _remove(folder, made)
         raise
 
