@@ -1,6 +1,6 @@
 """Prints what one panel test costs in a new process, and what each further one adds.
 
-    python proof/measure_startup.py
+python proof/measure_startup.py
 """
 
 from __future__ import annotations
