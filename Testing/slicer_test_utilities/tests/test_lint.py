@@ -125,6 +125,12 @@ def test_the_command_exits_with_0_when_a_rule_is_ignored(folder):
     assert main([str(folder), "--ignore", "thread"]) == 0
 
 
+def test_a_comment_allows_one_rule_on_its_line(folder):
+    code = "import threading  # slicer-lint: allow thread\nimport torch  # slicer-lint: allow thread\n"
+    (folder / "SampleLib" / "__init__.py").write_text(code)
+    assert rules(folder) == ["file-scope-import"]
+
+
 def test_the_command_exits_with_2_for_a_missing_path(capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(["/missing"])

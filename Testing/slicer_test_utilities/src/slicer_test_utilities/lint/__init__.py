@@ -24,7 +24,15 @@ def lint(paths: Iterable[Path]) -> list[Finding]:
                 findings.update(python_rules.check(file))
             elif file.name == "CMakeLists.txt":
                 findings.update(cmake_rules.check(file))
-    return sorted(findings)
+    return sorted(finding for finding in findings if not _is_allowed(finding))
+
+
+def _is_allowed(finding: Finding) -> bool:
+    """A comment `slicer-lint: allow RULE` on the line, for code that never runs inside Slicer."""
+    if finding.rule == "syntax" or not finding.line:
+        return False
+    lines = finding.path.read_text(encoding="utf-8").splitlines()
+    return f"slicer-lint: allow {finding.rule}" in lines[finding.line - 1]
 
 
 def _files(path: Path) -> list[Path]:
