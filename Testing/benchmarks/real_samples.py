@@ -25,7 +25,7 @@ FILES: list[tuple[str, str, str | None, float]] = [
     ("CT head, oblique", "ct_head_oblique_hu_int16.nrrd", None, 300),
     ("MR body, negative values", "mr_body_3mm_int16.nii.gz", None, 250),
     ("Ultrasound benign_10", "busi_fullres_with_masks/benign_10.png", "busi_fullres_with_masks/benign_10_mask.png", 0),
-    ("Ultrasound malignant_7", "busi_fullres_with_masks/malignant_7.png", "busi_fullres_with_masks/malignant_7_mask.png", 0),
+    ("Ultrasound 200", "busi_fullres_with_masks/benign_200.png", "busi_fullres_with_masks/benign_200_mask.png", 0),
 ]  # fmt: skip
 
 

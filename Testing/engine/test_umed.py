@@ -68,8 +68,8 @@ def test_the_contour_gets_the_full_budget_and_the_interior_at_least_half():
     contour, interior = contour_and_interior(case.segments, radius)
     change = np.abs(protected.image[0].astype(int) - case.image[0])
     lo, hi = protected.record.window
-    room = (case.image[0] - lo >= 20) & (hi - case.image[0] >= 20)
     budget = protected.record.budget
+    room = (case.image[0] - lo >= budget) & (hi - case.image[0] >= budget)
     assert np.all(change[contour & room] == budget)
     assert np.all(change[interior & room] >= budget // 2)
 

@@ -8,11 +8,11 @@ import pytest
 import slicer
 import slicer.util
 import vtk
-from conftest import add_segmentation, add_volume, ct_with_segments, matrix, voxels
 from MedUnlearnableLib.engine.errors import Cancelled, Refused, UsageError
 from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
 from MedUnlearnableLib.scene.logic import MedUnlearnableLogic, SceneCase
 from MedUnlearnableLib.scene.volumes import RECORD_REFERENCE, geometry_of
+from scene_helpers import add_segmentation, add_volume, ct_with_segments, matrix, voxels
 
 LOGIC = MedUnlearnableLogic()
 

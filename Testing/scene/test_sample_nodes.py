@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
-from conftest import voxels
 from MedUnlearnableLib.files.samples import synthetic_brain_mr, synthetic_ct, synthetic_fundus, synthetic_ultrasound
 from MedUnlearnableLib.scene import volumes
 from MedUnlearnableLib.scene.logic import MedUnlearnableLogic
 from MedUnlearnableLib.scene.sample_nodes import LABEL_ATTRIBUTE, add_nodes, add_sample
+from scene_helpers import voxels
 
 SMALL = {
     "ct": lambda: synthetic_ct((8, 64, 64)),

@@ -24,7 +24,7 @@ from .quality import Quality, measure
 from .record import Protected, Record, voxels_sha256
 from .streams import RandomStreams
 from .window import FEW_LEVELS, IntensityWindow
-from .window_rules import HuHistogram, WindowSetting, window_of
+from .window_rules import HuHistogram, WindowSetting, units_of, window_of
 
 METHOD = "UMed"
 PROFILES = ("instant",)
@@ -116,7 +116,7 @@ class UMed:
         return Protected(case, image, record)
 
     def budget_physical(self, case: Case) -> float:
-        """The largest change of a voxel of this case in its physical units, after `fit`. Refuses what `protect` refuses."""
+        """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
         window = window_of(case, self.params.window, self._ct_window_hu)
         return window.budget(self.params.budget_share) * abs(case.units.slope)
 
@@ -210,7 +210,7 @@ class UMed:
             parameters={**asdict(self.params), "window": str(self.params.window)},
             seed_id=self.streams.seed_id,
             window=(window.lo, window.hi) if window else (0.0, 0.0),
-            units=case.units.name or ("HU" if window and self.params.window.rule_for(case) == "ct" else ""),
+            units=units_of(case),
             budget=budget,
             psnr_db=quality.psnr_db,
             ssim=quality.ssim,

@@ -97,6 +97,11 @@ def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, flo
     return IntensityWindow(lo, hi, quantum)
 
 
+def units_of(case: Case) -> str:
+    """Name of the physical units: what the source says, HU for what is CT, else empty."""
+    return case.units.name or ("HU" if WindowSetting().rule_for(case) == "ct" else "")
+
+
 def _percentiles_of_signal(case: Case) -> tuple[float, float]:
     signal = case.image[(case.image != 0) & np.isfinite(case.image)]
     if case.padding is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,8 @@ class EventReader:
 class WatchedProgress(Progress):
     """Writes progress events and stops the work when the cancel file appears or `orphaned()` says nobody waits."""
 
-    def __init__(self, folder: Path, events: EventWriter, cases: int) -> None:
-        self.orphaned = False  # set by the worker when the process that started it is gone
+    def __init__(self, folder: Path, events: EventWriter, cases: int, orphaned: Callable[[], bool]) -> None:
+        self._orphaned = orphaned
         self._cancel = folder / CANCEL_FILE
         self._events = events
         self._cases = cases
@@ -76,7 +77,7 @@ class WatchedProgress(Progress):
         if now - self._last < _SECONDS_BETWEEN:
             return
         self._last = now
-        if self.orphaned or self._cancel.exists():
+        if self._orphaned() or self._cancel.exists():
             raise Cancelled
         self._events.write(
             "progress",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from .methods import METHOD_NAMES, build
 
 #: Above this share of clean copies the protection of the others is undone; the run then ends with exit code 1.
 LARGEST_UNPROTECTED_SHARE = 0.10
-
-
 _NO_MEMORY = "the memory does not suffice for this image; close other programs or use a smaller image"
 
 
@@ -35,8 +32,8 @@ def main(folder: Path) -> int:
     events = EventWriter(folder)
     try:
         job = Job.read(folder / JOB_FILE)
-        progress = WatchedProgress(folder, events, len(job.cases))
-        _watch_parent(progress)
+        os.set_blocking(0, False)
+        progress = WatchedProgress(folder, events, len(job.cases), _starter_is_gone)
         code, message = Run(job, events, progress).run()
     except MedUnlearnableError as error:
         code, message = error.exit_code, str(error)
@@ -151,15 +148,12 @@ def _figures(record: Record) -> dict[str, Any]:
     return {name: getattr(record, name) for name in names}
 
 
-def _watch_parent(progress: WatchedProgress) -> None:
-    """The starter holds the other end of stdin; when it dies, reading ends, on every system."""
-
-    def wait() -> None:
-        while os.read(0, 1 << 10):  # not sys.stdin: a thread waiting in it aborts the interpreter's end
-            pass
-        progress.orphaned = True
-
-    threading.Thread(target=wait, daemon=True).start()
+def _starter_is_gone() -> bool:
+    """The starter holds the other end of stdin and writes nothing: its death is the end of the stream."""
+    try:
+        return not os.read(0, 1)
+    except BlockingIOError:
+        return False
 
 
 if __name__ == "__main__":

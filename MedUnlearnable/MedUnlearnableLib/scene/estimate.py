@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..engine.case import Case, CasesInMemory, Geometry
 from ..engine.streams import RandomStreams
 from ..engine.umed import UMed, UMedParams
-from ..engine.window_rules import WindowSetting
+from ..engine.window_rules import WindowSetting, units_of
 from . import segments, volumes
 from .protect_job import SceneCase
 
@@ -26,5 +26,4 @@ def estimated_budget(case: SceneCase, epsilon: float, window: str) -> str:
     params = UMedParams(epsilon=epsilon / 255, window=WindowSetting.parse(window))
     method = UMed(params, RandomStreams.fresh())
     method.fit(CasesInMemory((sample,)))
-    units = "HU" if params.window.rule_for(sample) == "ct" else ""
-    return f"{method.budget_physical(sample):.3g} {units}".strip()
+    return f"{method.budget_physical(sample):.3g} {units_of(sample)}".strip()

@@ -55,7 +55,7 @@ def layers_of(
 
 
 def _mask_of(segmentation: Any, segment_id: str, grid: Geometry, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """The segment on the grid, without help of temporary nodes: every node that comes and goes wakes the application."""
+    """The segment on the grid, without temporary nodes: every node that comes and goes wakes the application."""
     import slicer
     import slicer.util
     from vtk.util.numpy_support import vtk_to_numpy
