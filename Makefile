@@ -6,7 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PIP_TORCH := $(PIP) --retries 1 --timeout 10 --extra-index-url https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test bench figures clean
+# The stand-in for the Slicer application that the panel is tested in. A process of its own: the other rings run without Qt.
+HOST := Testing/slicer_test_utilities
+
+.PHONY: demo test bench bench-strength figures clean
 
 demo: $(VENV)/.scene
 	rm -rf demo
@@ -16,12 +19,19 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	cd $(HOST) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy
+	$(BIN)/python -m pytest Testing/engine Testing/files Testing/jobs Testing/scene Testing/package
+	$(BIN)/python -m pytest Testing/panel
+	cd $(HOST) && ../../$(BIN)/python -m pytest tests
 
 bench: $(VENV)/.scene
 	$(BIN)/python Testing/benchmarks/volume_cost.py
 	$(BIN)/python Testing/benchmarks/real_samples.py
 	$(BIN)/python Testing/benchmarks/carrier_key.py
+
+# Half an hour on 2 cores; a cell that has its result is not run again.
+bench-strength: $(VENV)/.test
+	$(BIN)/python Testing/benchmarks/instant_strength.py
 
 figures: $(VENV)/.scene
 	rm -rf build/figures
@@ -46,5 +56,7 @@ $(VENV)/.scene: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.test: $(VENV)/.scene
-	$(PIP) --editable '.[test]'
+	$(PIP_TORCH) --editable '.[test]' --editable $(HOST)
+	@$(BIN)/python -c 'import PySide6.QtWidgets' || \
+	  { echo "error: Qt cannot be loaded; the line above names the missing system library (Debian: apt install libegl1 libfontconfig1 libxkbcommon0 libdbus-1-3)"; exit 1; }
 	touch $@

@@ -119,8 +119,8 @@ def _add_umed(methods: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "umed",
         help="segmentation data: contour- and texture-aware perturbation",
         description="UMed (arXiv 2403.14250): perturbs the segments and their contour. Profile instant is ours: a "
-        "keyed carrier near the pixel Nyquist frequency under UMed's contour and texture bounds, without training. It "
-        "stops training from scratch without augmentation; blur, resampling, strong augmentation undo much of it.",
+        "checkerboard under UMed's contour and texture bounds, without training. It weakens training from scratch "
+        "without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.",
     )
     umed.add_argument("--images", type=Path, required=True, metavar="P", help="image file, or folder of images")
     umed.add_argument(

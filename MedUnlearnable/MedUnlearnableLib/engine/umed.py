@@ -1,7 +1,7 @@
 """UMed: contour- and texture-aware perturbation of segmentation data sets (Lin et al., arXiv 2403.14250).
 
 Profile `instant` is ours: no training. It keeps UMed's idea of where and how much (contour band, interior bounded by
-texture) and replaces the trained generators by a keyed carrier near the pixel Nyquist frequency.
+texture) and replaces the trained generators by a checkerboard, the pixel Nyquist frequency, whose sign is the key.
 """
 
 from __future__ import annotations
