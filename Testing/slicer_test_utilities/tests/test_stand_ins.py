@@ -47,15 +47,27 @@ def test_requirements_files_are_read(slicer_app, tmp_path):
     assert [r.name for r in slicer.packaging.load_requirements(path)] == ["scipy", "numpy"]
 
 
-def test_sample_data_with_a_downloader_of_its_own_loads(slicer_app):
+def test_a_click_runs_the_downloader_of_a_sample_and_downloadSample_does_not(slicer_app):
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
         category="Sample",
         sampleName="Generated",
+        uris=[],
+        fileNames=[],
+        nodeNames=[],
         customDownloader=lambda source: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTextNode", source.sampleName),
     )
-    assert SampleData.downloadSample("Generated").GetName() == "Generated"
+    assert SampleData.SampleDataLogic().clickSample("Generated").GetName() == "Generated"
+    with pytest.raises(IndexError):
+        SampleData.downloadSample("Generated")
+
+
+def test_sample_data_needs_uris_even_beside_a_downloader(slicer_app):
+    import SampleData
+
+    with pytest.raises(TypeError, match="needs uris"):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(sampleName="Generated", customDownloader=print)
 
 
 def test_sample_data_is_not_downloaded(slicer_app):

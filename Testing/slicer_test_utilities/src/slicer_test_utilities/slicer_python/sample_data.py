@@ -1,4 +1,7 @@
-"""Stands in for the module `SampleData`: registers sources and runs custom downloaders; it downloads nothing."""
+"""Stands in for the module `SampleData`: registers sources; it downloads nothing.
+
+As in Slicer, only a click in the module runs a customDownloader (`clickSample` here); `downloadSample` ignores it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ class SampleDataSource:
 
 
 class SampleDataLogic:
-    """`registerCustomSampleDataSource` is called by modules; `downloadSample` by users and tests."""
+    """`registerCustomSampleDataSource` is called by modules; `downloadSample` by users and scripts."""
 
     sources: dict[str, list[SampleDataSource]] = {}
     generators: dict[str, Callable[[], Any]] = {}
@@ -40,21 +43,30 @@ class SampleDataLogic:
         checksums: Any = None,
         **_: Any,
     ) -> None:
-        if sampleName is None or (uris is None and customDownloader is None):
-            raise ValueError(f"sample data '{sampleName}' needs a sampleName, and uris or a customDownloader")
+        if uris is None:  # Slicer iterates over it, also beside a customDownloader
+            raise TypeError(
+                f"sample data '{sampleName}' needs uris, fileNames and nodeNames; give [] where there are none"
+            )
         fields = {name: value for name, value in locals().items() if name not in ("cls", "_")}
         cls.sources.setdefault(category, []).append(SampleDataSource(**fields))
 
     def downloadSamples(self, sampleName: str) -> list[Any]:
         if sampleName in self.generators:
             return [self.generators[sampleName]()]
+        if self._source(sampleName).__dict__["uris"]:
+            raise RuntimeError(f"sample '{sampleName}' would be downloaded; tests have no network")
+        return []  # nothing to fetch, and Slicer does not run the customDownloader here
+
+    def clickSample(self, sampleName: str) -> Any:
+        """Test host only: what a click on the sample in the module does."""
+        source = self._source(sampleName)
+        downloader = source.__dict__["customDownloader"]
+        return downloader(source) if downloader is not None else self.downloadSamples(sampleName)
+
+    def _source(self, sampleName: str) -> SampleDataSource:
         for source in (source for sources in self.sources.values() for source in sources):
             if source.__dict__["sampleName"] == sampleName:
-                downloader = source.__dict__["customDownloader"]
-                if downloader is None:
-                    raise RuntimeError(f"sample '{sampleName}' would be downloaded; tests have no network")
-                result = downloader(source)
-                return list(result) if isinstance(result, list | tuple) else [result]
+                return source
         raise RuntimeError(f"no sample data named '{sampleName}' is registered")
 
     def downloadSample(self, sampleName: str) -> Any:
