@@ -12,6 +12,7 @@ import slicer.util
 from MedUnlearnableLib.panel import sample_data
 from MedUnlearnableLib.panel.parameters import SETTINGS_VERSION, PanelParameters
 from MedUnlearnableLib.panel.protect_panel import ProtectPanel
+from MedUnlearnableLib.panel.quitting import QuitGuard
 from MedUnlearnableLib.panel.run import RunKeeper
 from MedUnlearnableLib.scene import logic as scene_logic
 from MedUnlearnableLib.scene.logic import SceneCase
@@ -43,8 +44,16 @@ class MedUnlearnable(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Implements the published idea of UMed (Lin et al., arXiv 2403.14250).")
         self.runs = RunKeeper()
-        slicer.app.connect("startupCompleted()", sample_data.register)
+        self.quit_guard: QuitGuard | None = None
+        slicer.app.connect("startupCompleted()", self._application_started)
         slicer.app.connect("aboutToQuit()", self.runs.end)
+
+    def _application_started(self) -> None:
+        """Only now are there the main window, if any, and the module Sample Data."""
+        sample_data.register()
+        window = slicer.util.mainWindow()
+        if window is not None:
+            self.quit_guard = QuitGuard(self.runs, window)
 
 
 class MedUnlearnableWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -75,6 +75,9 @@ class RunKeeper:
     def __init__(self) -> None:
         self.run: Run | None = None
 
+    def isRunning(self) -> bool:
+        return self.run is not None and self.run.isRunning()
+
     def end(self) -> None:
         """Ends the worker; folder jobs keep their finished cases."""
         if self.run is not None and self.run.isRunning():

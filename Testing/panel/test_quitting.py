@@ -1,0 +1,76 @@
+"""Closing the main window while a run is going on."""
+
+import pytest
+from panel_helpers import MODULE, add_case, finish
+
+
+@pytest.fixture
+def window(slicer_app):
+    """A main window that is there before the module, as in Slicer; people answer its questions."""
+    slicer_app.setTestingEnabled(False)
+    window = slicer_app.showMainWindow()
+    window.show()
+    return window
+
+
+@pytest.fixture
+def running(window, scripted_module):
+    """The module with a run that takes a while, and its worker process."""
+    module = scripted_module(MODULE)
+    add_case(shape=(60, 220, 220))
+    module.ui.addAllButton.click()
+    module.ui.protectButton.click()
+    return module, module.widget.panel.keeper.run._jobs[0]._running._process
+
+
+def test_no_keeps_slicer_open_and_the_run_going(running, window, slicer_popups):
+    import qt
+
+    module, worker = running
+    slicer_popups.answer(qt.QMessageBox.No)
+    assert not window.close()
+    assert "still protecting" in slicer_popups.shown[0]
+    assert window.visible
+    assert worker.poll() is None
+    finish(module)
+    assert module.ui.resultsTable.rowCount == 1
+
+
+def test_yes_lets_slicer_quit_and_the_worker_ends_with_it(running, window, slicer_app, slicer_popups):
+    import qt
+
+    module, worker = running
+    slicer_popups.answer(qt.QMessageBox.Yes)
+    assert window.close()
+    slicer_app.aboutToQuit.emit()
+    assert worker.poll() is not None
+    assert module.widget.panel.keeper.run is None
+
+
+def test_slicer_may_stay_open_after_yes_and_the_run_goes_on(running, window, slicer_popups):
+    """Slicer's own question about the unsaved scene comes after ours, and can be answered by Cancel."""
+    import qt
+
+    module, worker = running
+    slicer_popups.answer(qt.QMessageBox.Yes)
+    window.close()
+    assert worker.poll() is None
+    finish(module)
+    assert module.ui.resultsTable.rowCount == 1
+
+
+def test_nothing_is_asked_without_a_run(window, scripted_module, slicer_popups):
+    scripted_module(MODULE)
+    assert window.close()
+    assert slicer_popups.shown == []
+
+
+def test_nothing_is_asked_when_slicer_is_tested(running, window, slicer_app, slicer_popups):
+    slicer_app.setTestingEnabled(True)
+    assert window.close()
+    assert slicer_popups.shown == []
+
+
+def test_other_events_of_the_window_are_not_held_back(running, window):
+    window.resize(500, 300)
+    assert window.width == 500
