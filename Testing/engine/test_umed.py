@@ -175,6 +175,15 @@ def test_one_level_is_a_warning_and_less_is_refused():
         fitted([case], window=WindowSetting.parse("0,200"), epsilon=1 / 255).protect(case)
 
 
+def test_a_ct_window_from_air_to_bone_is_said_to_be_visible():
+    case = ct_case(modality="CT")
+    wide, narrow = (
+        fitted([case], window=WindowSetting.parse(limits)).protect(case).record for limits in ("-1000,1500", "-160,240")
+    )
+    assert any("29 HU" in warning and "--window" in warning for warning in wide.warnings)
+    assert narrow.warnings == ()
+
+
 def test_a_window_that_misses_the_segments_is_said():
     case = ct_case(modality="CT")
     record = fitted([case], window=WindowSetting.parse("2000,3000")).protect(case).record

@@ -32,6 +32,8 @@ PROFILES = ("instant",)
 DEFAULT_EPSILON = {"instant": 3 / 255}
 #: Smallest texture bound, as a share of epsilon. 0 would leave smooth tissue unprotected.
 TEXTURE_FLOOR = 0.5
+#: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
+VISIBLE_HU = 10.0
 _STATE_FORMAT = "medunlearnable-umed-state/1"
 
 
@@ -195,12 +197,8 @@ class UMed:
         seconds: float,
         warnings: tuple[str, ...] = (),
     ) -> Record:
-        if window and window.quantum and budget / window.quantum < FEW_LEVELS:
-            warnings += (
-                f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better",
-            )
-        if window and not quality.share_changed:
-            warnings += ("no voxel under the segments lies in the window, so nothing was changed; check --window",)
+        if window is not None:
+            warnings += _advice(case, window, budget, quality)
         return Record(
             case=case.id,
             state="protected" if quality.share_changed else "unchanged",
@@ -221,6 +219,24 @@ class UMed:
             seconds=seconds,
             warnings=warnings,
         )
+
+
+def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality) -> tuple[str, ...]:
+    """What the user may want to change, one sentence each."""
+    if not quality.share_changed:
+        return ("no voxel under the segments lies in the window, so nothing was changed; check --window",)
+    advice = []
+    if window.quantum and budget / window.quantum < FEW_LEVELS:
+        advice.append(
+            f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
+        )
+    budget_hu = budget * abs(case.units.slope)
+    if units_of(case) == "HU" and budget_hu > VISIBLE_HU:
+        advice.append(
+            f"the budget is {budget_hu:g} HU, because the segments reach from air or fat to bone; such a change can be "
+            "seen in a narrow display window: give a narrower --window, or fewer segments"
+        )
+    return tuple(advice)
 
 
 def _refuse_not_finite(stored: NDArray[Any], bound: NDArray[np.float32]) -> None:
