@@ -76,6 +76,8 @@ class Case:
     units: Units = field(default_factory=Units)
     modality: str = ""  # "CT", "MR", "picture" (PNG, RGB) where the source says so, else ""
     padding: float | None = None  # stored value that means "no data", never changed
+    limits: tuple[float, float] | None = None  # stored values the file can hold, where less than the dtype can
+    warnings: tuple[str, ...] = ()  # what the source makes necessary to say, for the record
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:

@@ -217,7 +217,7 @@ class UMed:
             share_changed=quality.share_changed,
             voxels_sha256=voxels_sha256(image),
             seconds=seconds,
-            warnings=warnings,
+            warnings=case.warnings + warnings,
         )
 
 

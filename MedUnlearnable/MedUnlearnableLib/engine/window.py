@@ -20,11 +20,15 @@ class IntensityWindow:
     """Maps stored values [lo, hi] to [0, 1]. epsilon is a fraction of the window: 4/255 of 400 HU is 6.27 HU.
 
     lo, hi: stored units. quantum: the step of the stored grid (1 for integers), or None for true floats.
+    limits: what the file can hold, where that is less than the dtype can (12 bits stored in 16).
+    padding: the stored value that means "no data". No voxel loses it or gets it.
     """
 
     lo: float
     hi: float
     quantum: float | None
+    limits: tuple[float, float] | None = None
+    padding: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lo) and math.isfinite(self.hi) and self.hi > self.lo):
@@ -63,9 +67,10 @@ class IntensityWindow:
         return epsilon * self.width if levels is None else levels * self.quantum  # type: ignore[operator]
 
     def contains(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
-        """Voxels inside the window; NaN is outside. Only these may change."""
+        """Voxels inside the window; NaN and padding are outside. Only these may change."""
         # float64: a plain number would be rounded to a float32 image, and a voxel just outside count as inside
-        return (stored >= np.float64(self.lo)) & (stored <= np.float64(self.hi))
+        inside = (stored >= np.float64(self.lo)) & (stored <= np.float64(self.hi))
+        return inside if self.padding is None else inside & (stored != self.padding)
 
     def write_back(
         self, stored: NDArray[Any], delta: NDArray[np.floating], where: NDArray[np.bool_], epsilon: float
@@ -84,6 +89,8 @@ class IntensityWindow:
         else:
             levels = self.levels(epsilon) or 0
             out[inside] = self._add_on_grid(before, np.rint(change / self.quantum), levels, self.quantum)
+        if self.padding is not None:
+            out[inside] = np.where(out[inside] == self.padding, before, out[inside])
         return out
 
     def _add_on_grid(
@@ -100,11 +107,11 @@ class IntensityWindow:
         return np.where(steps == 0, before, (exact + quantum * steps).astype(before.dtype))
 
     def _representable(self, dtype: np.dtype) -> tuple[float, float]:
-        """The part of the window the dtype can hold: a window given by hand may be wider than uint8."""
+        """The part of the window the file can hold: a window given by hand may be wider than uint8."""
         if not np.issubdtype(dtype, np.integer):
             return self.lo, self.hi
-        limits = np.iinfo(dtype)
-        return max(self.lo, float(limits.min)), min(self.hi, float(limits.max))
+        lo, hi = self.limits or (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))
+        return max(self.lo, lo), min(self.hi, hi)
 
     def _add_float(self, before: NDArray[Any], change: NDArray[np.float64], budget: float) -> NDArray[Any]:
         exact = before.astype(np.float64)

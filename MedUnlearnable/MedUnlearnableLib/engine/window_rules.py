@@ -84,17 +84,21 @@ class HuHistogram:
 
 def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> IntensityWindow:
     """The window of one case, in stored units. `ct_window_hu`: from the data set; needed for CT only."""
-    quantum = stored_quantum(case.image)
+    lo, hi = _limits(case, setting, ct_window_hu)
+    return IntensityWindow(lo, hi, stored_quantum(case.image), case.limits, case.padding)
+
+
+def _limits(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> tuple[float, float]:
     rule = setting.rule_for(case)
     if rule == "picture":
-        return IntensityWindow(0.0, 255.0, quantum)
+        return 0.0, 255.0
     if rule == "mr":
-        return IntensityWindow(*_percentiles_of_signal(case), quantum)
+        return _percentiles_of_signal(case)
     limits = setting.limits if rule == "fixed" else ct_window_hu
     if limits is None:
         raise Refused("this is a CT image, but the saved state holds no CT window; give --window LO,HI")
     lo, hi = sorted(case.units.to_stored(limit) for limit in limits)
-    return IntensityWindow(lo, hi, quantum)
+    return lo, hi
 
 
 def units_of(case: Case) -> str:

@@ -82,6 +82,9 @@ def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
         segments=labels.read(files.label, stored) if files.label else (),
         units=stored.units,
         modality=files.modality or stored.modality,
+        padding=stored.padding,
+        limits=stored.limits,
+        warnings=stored.warnings,
     )
     return stored, case
 
@@ -94,8 +97,8 @@ def find_cases(images: Path, label_path: Path | None) -> list[CaseFiles]:
     _refuse_missing(images)
     if label_path is not None:
         _refuse_missing(label_path)
-    if images.is_file():
-        if formats.ending(images) is None:
+    if images.is_file() or formats.is_series_folder(images):
+        if images.is_file() and formats.ending(images) is None:
             raise Refused(f"{images}: this format is not known; give {', '.join(formats.ENDINGS)}")
         return [CaseFiles(formats.stem(images), images, _label_of_file(images, label_path))]
     if label_path is not None and label_path.is_file():
@@ -121,7 +124,8 @@ def _refuse_missing(path: Path) -> None:
 
 
 def _known_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if formats.ending(path) and not path.name.startswith("."))
+    paths = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in paths if formats.ending(path) or formats.is_series_folder(path))
 
 
 def _is_label_name(path: Path) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..engine.errors import Refused
 from . import nifti, nrrd, png
+from .dicom import series as dicom_series
+from .dicom.instances import is_series_folder as is_series_folder
 from .volume import StoredImage
 
 _READERS: dict[str, Callable[[Path], StoredImage]] = {
@@ -15,6 +17,7 @@ _READERS: dict[str, Callable[[Path], StoredImage]] = {
     ".seg.nrrd": nrrd.read,
     ".nrrd": nrrd.read,
     ".png": png.read,
+    ".dcm": dicom_series.read,
 }
 ENDINGS = tuple(_READERS)  # longest first where one ends like another
 
@@ -31,6 +34,8 @@ def stem(path: Path) -> str:
 
 def read(path: Path) -> StoredImage:
     """An image of any known format. Every complaint is a sentence that names the file."""
+    if is_series_folder(path):
+        return dicom_series.read(path)
     known = ending(path)
     if known is None:
         raise Refused(f"{path}: this format is not known; give {', '.join(ENDINGS)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,16 @@ from ..engine.errors import Refused
 from ..engine.record import NOT_FOR_DIAGNOSIS, Protected
 from . import formats
 from .cases import CaseFiles
-from .volume import PRIVATE_MODE, TEMPORARY_PREFIX, StoredImage, raw_bytes, write_atomically, write_json
+from .volume import (
+    PRIVATE_MODE,
+    TEMPORARY_PREFIX,
+    StoredImage,
+    raw_bytes,
+    remove,
+    write_atomically,
+    write_folder_atomically,
+    write_json,
+)
 
 MANIFEST = "manifest.json"
 RECORD_ENDING = ".medunlearnable.json"
@@ -57,15 +66,16 @@ class OutputFolder:
         self, files: CaseFiles, stored: StoredImage, protected: Protected, undo: ExitStack
     ) -> dict[str, Any]:
         target = self.folder / files.image.name
+        atomically: Callable[..., None] = write_folder_atomically if stored.parts else write_atomically
         if protected.record.state == "unchanged":
-            write_atomically(target, lambda file: _copy(files.image, file))
+            atomically(target, lambda place: _copy_image(stored, place))
         else:
-            write_atomically(
+            atomically(
                 target,
-                lambda file: stored.write_to(file, protected.image),
+                lambda place: stored.write_to(place, protected.image),
                 check=lambda path: _refuse_difference(path, target, stored, protected.image),
             )
-        undo.callback(target.unlink, missing_ok=True)
+        undo.callback(remove, target)
         entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
         if files.label is not None:
             label_target = self.folder / "labels" / files.label.name
@@ -73,7 +83,7 @@ class OutputFolder:
             write_atomically(label_target, lambda file: _copy(label, file))
             undo.callback(label_target.unlink, missing_ok=True)
             entry["label"] = f"labels/{label_target.name}"
-        entry["sha256"] = sha256_of_file(target)
+        entry["sha256"] = sha256_of(target)
         record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
         write_json(record_path, {**protected.record.to_json(), "file": target.name, "file_sha256": entry["sha256"]})
         entry["record"] = record_path.name
@@ -96,7 +106,7 @@ class OutputFolder:
 
 def private_entry(files: CaseFiles) -> dict[str, Any]:
     """Which input became a case, for the private manifest."""
-    return {**files.to_json(), "sha256": sha256_of_file(files.image)}
+    return {**files.to_json(), "sha256": sha256_of(files.image)}
 
 
 def write_private_manifest(folder: Path, secrets: dict[str, Any], entries: list[dict[str, Any]]) -> None:
@@ -123,16 +133,29 @@ def unprotected_share(entries: list[dict[str, Any]]) -> float:
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what a killed writer left behind."""
-    for path in folder.rglob(f"{TEMPORARY_PREFIX}*") if folder.is_dir() else ():
-        path.unlink(missing_ok=True)
+    for path in list(folder.rglob(f"{TEMPORARY_PREFIX}*")) if folder.is_dir() else ():
+        remove(path)
 
 
-def sha256_of_file(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Of a file its content; of a folder the lines "<SHA-256>  <name>" of its files, sorted by name."""
+    if path.is_dir():
+        parts = sorted(part for part in path.iterdir() if part.is_file())
+        lines = "".join(f"{sha256_of(part)}  {part.name}\n" for part in parts)
+        return hashlib.sha256(lines.encode()).hexdigest()
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _copy_image(stored: StoredImage, place: Any) -> None:
+    """Byte for byte: into the open file `place`, or the parts of a series into the folder `place`."""
+    for part in stored.parts:
+        shutil.copyfile(part, place / part.name)
+    if not stored.parts:
+        _copy(stored.path, place)
 
 
 def _copy(source: Path, target: Any) -> None:

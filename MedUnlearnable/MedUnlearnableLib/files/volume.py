@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -31,15 +32,20 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 class StoredImage:
     """An image as the file holds it. `array` [C, D, H, W], the file's dtype and byte order, read-only.
 
-    `write_to(file, array)` writes a file that differs from this one in its voxels only.
+    `write_to(file, array)` writes a file that differs from this one in its voxels only. A series of files (`parts`)
+    takes an empty folder in place of the open file.
     """
 
     path: Path
     array: NDArray[Any]
     geometry: Geometry | None  # None: the format has no place for one (PNG)
-    write_to: Callable[[IO[bytes], NDArray[Any]], None]
+    write_to: Callable[[Any, NDArray[Any]], None]
     units: Units = field(default_factory=Units)
     modality: str = ""
+    padding: float | None = None  # stored value that means "no data"
+    limits: tuple[float, float] | None = None  # stored values the file can hold, where less than the dtype can
+    warnings: tuple[str, ...] = ()  # what the owner must know of the source
+    parts: tuple[Path, ...] = ()  # the files of a series, where `path` is a folder
 
 
 def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:
@@ -80,22 +86,53 @@ def write_atomically(
     So `path` is whole and checked, or absent. The temporary name keeps the ending, which readers go by. `mode` holds
     from the first byte on, less what the user's mask takes away.
     """
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _becoming(path) as temporary:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, mode), "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         if check is not None:
             check(temporary)
+
+
+def write_folder_atomically(
+    path: Path, write: Callable[[Path], object], check: Callable[[Path], object] | None = None
+) -> None:
+    """As `write_atomically`, for a folder of files: all of them are there, or none."""
+    with _becoming(path) as temporary:
+        temporary.mkdir()
+        write(temporary)
+        for part in temporary.iterdir():
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+        if check is not None:
+            check(temporary)
+
+
+def remove(path: Path) -> None:
+    """A file or a whole folder; no complaint where there is none."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _becoming(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place if nothing goes wrong, and is removed otherwise."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if temporary.is_dir():
+            remove(path)  # a file is replaced by the new one, a folder would be in the way
         temporary.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise Refused(f"{path}: cannot be written ({reason}); check the folder and the free space") from None
     finally:
         with suppress(OSError):  # where it could not be created, it cannot be looked for either
-            temporary.unlink()
+            remove(temporary)
 
 
 def write_json(path: Path, data: Mapping[str, Any], mode: int = 0o666) -> None:
