@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from panel_helpers import MODULE, add_case, cell, finish
+from panel_helpers import MODULE, add_case, cell, finish, wait_for
 
 
 def protect(module):
@@ -240,6 +240,22 @@ def test_leaving_the_module_during_a_run_and_coming_back(module, ui):
     assert cell(ui.resultsTable, 0, 0) == "a"
 
 
+def test_a_second_panel_made_during_a_run_sees_it_end_too(module, ui):
+    """Slicer makes another panel for a module window of its own."""
+    import slicer
+
+    add_case("a")
+    ui.addAllButton.click()
+    protect(module)
+    module.parent.createNewWidgetRepresentation()
+    second = slicer.modules.MedUnlearnableWidget
+    assert second.ui.protectButton.text == "Cancel"
+    wait_for(lambda: ui.protectButton.text == second.ui.protectButton.text == "Protect")
+    assert [cell(panel.resultsTable, 0, 0) for panel in (ui, second.ui)] == ["a", "a"]
+    assert len(protected_volumes()) == 1
+    second.cleanup()
+
+
 def test_a_worker_that_dies_is_said_with_how_it_ended(module, ui):
     add_case(shape=(60, 220, 220))
     ui.addAllButton.click()
@@ -442,13 +458,12 @@ def test_the_notice_is_seen_in_the_status_bar_of_the_application(slicer_app, scr
 
 
 def test_progress_comes_while_the_job_runs(module, ui):
-    add_case(shape=(40, 200, 200))
+    add_case(shape=(60, 220, 220))
     ui.addAllButton.click()
-    texts = []
-    ui.progressBar.connect("valueChanged(int)", lambda value: texts.append(ui.statusLabel.text))
     protect(module)
-    finish(module)
-    assert len(texts) > 1
+    shown = set()
+    wait_for(lambda: shown.add(ui.statusLabel.text) or module.widget.panel.keeper.run is None)
+    assert any(text.startswith("CT: ") and "(1/1)" in text for text in shown), shown
 
 
 def test_the_self_test_of_the_module_protects_a_volume(module):

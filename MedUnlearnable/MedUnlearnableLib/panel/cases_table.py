@@ -14,6 +14,9 @@ import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
+from ..engine.errors import Refused
+from ..scene.label_maps import label_map_for, segmentation_of
+from .case_rows import Row, all_segments, background_volume, image_volumes, segmentation_for
 from .parameters import CaseRow, PanelParameters
 
 _ROWS_SHOWN = 5
@@ -28,6 +31,7 @@ class CasesTable:
         self.ui = ui
         self.on_change = on_change
         self.parameters: PanelParameters | None = None
+        self.rows: list[Row] = []
         self._states: dict[int, str] = {}
         self._updating = False
         header = ui.casesTable.horizontalHeader()
@@ -42,6 +46,7 @@ class CasesTable:
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._edit_volume)
         ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._edit_segments)
         ui.segmentSelector.connect("segmentSelectionChanged(QStringList)", self._edit_segments)
+        ui.convertButton.connect("clicked(bool)", self._convert_label_map)
 
     def set_parameters(self, parameters: PanelParameters | None) -> None:
         self.parameters = parameters
@@ -62,172 +67,131 @@ class CasesTable:
         self._states = {}
         self.update()
 
-    def rows(self) -> list[CaseRow]:
-        return list(self.parameters.cases) if self.parameters is not None else []
-
     def update(self) -> None:
-        """Fills the table from the parameters. Called when nodes are renamed or removed, too."""
-        rows = self.rows()
-        selected = self.selected_row()
+        """Reads the parameters and fills the table. Called when nodes are removed, too."""
+        self.rows = [Row.of(pack) for pack in self.parameters.cases] if self.parameters is not None else []
+        selected = self._selected_number()
         self._updating = True
         table = self.ui.casesTable
-        table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            for column, text in enumerate((image_text(row), segments_text(row), self._states.get(number, ""))):
+        table.setRowCount(len(self.rows))
+        for number, row in enumerate(self.rows):
+            for column, text in enumerate((row.image_text, row.segments_text, self._states.get(number, ""))):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(text)
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
                 table.setItem(number, column, item)
-        visible = min(max(len(rows), 1), _ROWS_SHOWN)
+        visible = min(max(len(self.rows), 1), _ROWS_SHOWN)
         table.setFixedHeight(table.horizontalHeader().sizeHint.height() + visible * _ROW_HEIGHT + 4)
         self._updating = False
-        if rows:
-            table.selectRow(min(max(selected, 0), len(rows) - 1))
+        if self.rows:
+            table.selectRow(min(max(selected, 0), len(self.rows) - 1))
         self._show_selected()
 
-    def selected_row(self) -> int:
+    def selected(self) -> Row | None:
+        number = self._selected_number()
+        return self.rows[number] if 0 <= number < len(self.rows) else None
+
+    def _selected_number(self) -> int:
         """The selected row, or -1."""
         return int(self.ui.casesTable.currentRow()) if self.ui.casesTable.rowCount else -1
-
-    def add(self, volume: Any, segmentation: Any) -> bool:
-        """Adds a volume once; False if it is there already."""
-        assert self.parameters is not None
-        if any(row.volume is volume for row in self.rows()):
-            return False
-        self.parameters.cases.append(_node_row(volume, segmentation))
-        return True
 
     def _show_selected(self) -> None:
         if self._updating:
             return
-        number = self.selected_row()
-        rows = self.rows()
-        row = rows[number] if 0 <= number < len(rows) else None
+        row = self.selected()
         self._updating = True
         self.ui.caseEditor.visible = row is not None and not row.imagesFolder
         if row is not None and not row.imagesFolder:
             self.ui.volumeSelector.setCurrentNode(row.volume)
             self.ui.segmentSelector.setCurrentNode(row.segmentation)
-            chosen = list(row.segmentIDs) or _all_segments(row.segmentation)
-            self.ui.segmentSelector.setSelectedSegmentIDs(chosen)
+            self.ui.segmentSelector.setSelectedSegmentIDs(list(row.segmentIDs) or all_segments(row.segmentation))
+            self._offer_label_maps(row)
         self.ui.removeCaseButton.enabled = row is not None and self.ui.addCurrentButton.enabled
         self._updating = False
 
+    def _offer_label_maps(self, row: Row) -> None:
+        """Where there is no segmentation but a label map, one click makes it one."""
+        usable = row.volume is not None and row.segmentation is None
+        label_map = label_map_for(row.volume) if usable else None
+        for name in ("labelMapLabel", "labelMapEditor"):
+            getattr(self.ui, name).visible = label_map is not None
+        if label_map is not None:
+            self.ui.labelMapSelector.setCurrentNode(label_map)
+
+    def _convert_label_map(self, _checked: bool = False) -> None:
+        pack, label_map = self._edited_pack(), self.ui.labelMapSelector.currentNode()
+        if pack is None or label_map is None:
+            return
+        try:
+            pack.segmentation = segmentation_of(label_map, pack.volume)
+        except Refused as error:
+            self.ui.statusLabel.text = str(error)
+            return
+        pack.segmentIDs = []
+        self._changed()
+
     def _edit_volume(self, node: Any) -> None:
-        row = self._edited_row()
-        if row is not None and node is not row.volume:
-            row.volume = node
+        pack = self._edited_pack()
+        if pack is not None and node is not pack.volume:
+            pack.volume = node
             self._changed()
 
     def _edit_segments(self, *_ignored: Any) -> None:
-        row = self._edited_row()
-        if row is None:
+        pack = self._edited_pack()
+        if pack is None:
             return
         node = self.ui.segmentSelector.currentNode()
-        every = _all_segments(node)
+        every = all_segments(node)
         # Without a node the selector still gives the segments of the last one.
         chosen = [i for i in self.ui.segmentSelector.selectedSegmentIDs() if i in every]
-        if node is not row.segmentation:
-            row.segmentation = node
+        if node is not pack.segmentation:
+            pack.segmentation = node
             chosen = every
-        row.segmentIDs = [] if chosen == every else chosen
+        pack.segmentIDs = [] if chosen == every else chosen
         self._changed()
 
-    def _edited_row(self) -> CaseRow | None:
-        if self._updating or self.parameters is None or self.selected_row() < 0:
+    def _edited_pack(self) -> CaseRow | None:
+        """The selected row in the parameter node."""
+        if self._updating or self.parameters is None or self._selected_number() < 0:
             return None
-        return self.parameters.cases[self.selected_row()]
+        return self.parameters.cases[self._selected_number()]
 
     def _changed(self) -> None:
         self.clear_states()
         self.on_change()
 
     def _add_current(self, _checked: bool = False) -> None:
-        volume = _background_volume()
+        volume = background_volume()
         if volume is None:
             slicer.util.infoDisplay(_("No volume is shown in the slice views. Show one, or use 'Add all'."))
             return
-        self.add(volume, _segmentation_for(volume))
-        self._select_last()
+        self._add_volumes([volume])
 
     def _add_all(self, _checked: bool = False) -> None:
-        for volume in image_volumes():
-            self.add(volume, _segmentation_for(volume))
-        self._select_last()
+        self._add_volumes(image_volumes())
+
+    def _add_volumes(self, volumes: list[Any]) -> None:
+        """Each volume once, with the segmentation drawn on it; one change of the parameter node for all."""
+        there = [row.volume for row in self.rows]
+        every = image_volumes()
+        new = [volume for volume in volumes if volume not in there]
+        self._add([CaseRow(volume, segmentation_for(volume, every), [], "", "", "") for volume in new])
 
     def _add_folder(self, _checked: bool = False) -> None:
         window = slicer.util.mainWindow()
         images = qt.QFileDialog.getExistingDirectory(window, _("Folder of images"))
         labels = images and qt.QFileDialog.getExistingDirectory(window, _("Folder of their labels"), images)
         output = labels and qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
-        if output and self.parameters is not None:
-            self.parameters.cases.append(CaseRow(None, None, [], str(images), str(labels), str(output)))
-            self._select_last()
+        if output:
+            self._add([CaseRow(None, None, [], str(images), str(labels), str(output))])
+
+    def _add(self, packs: list[CaseRow]) -> None:
+        if self.parameters is not None and packs:
+            self.parameters.cases = [*self.parameters.cases, *packs]
+            self._changed()
+            self.ui.casesTable.selectRow(self.ui.casesTable.rowCount - 1)
 
     def _remove_selected(self, _checked: bool = False) -> None:
-        if self.parameters is not None and self.selected_row() >= 0:
-            del self.parameters.cases[self.selected_row()]
+        if self.parameters is not None and self._selected_number() >= 0:
+            del self.parameters.cases[self._selected_number()]
             self._changed()
-
-    def _select_last(self) -> None:
-        self._changed()
-        self.ui.casesTable.selectRow(self.ui.casesTable.rowCount - 1)
-
-
-def image_text(row: CaseRow) -> str:
-    if row.imagesFolder:
-        return _("folder {name}").format(name=row.imagesFolder)
-    return row.volume.GetName() if row.volume is not None else _("(volume missing)")
-
-
-def segments_text(row: CaseRow) -> str:
-    if row.imagesFolder:
-        return _("labels in {name}").format(name=row.labelsFolder)
-    if row.segmentation is None:
-        return _("(none)")
-    there = row.segmentation.GetSegmentation()
-    names = [there.GetSegment(i).GetName() if there.GetSegment(i) else _("(missing)") for i in row.segmentIDs]
-    return f"{row.segmentation.GetName()}: {', '.join(names) if names else _('all segments')}"
-
-
-def image_volumes() -> list[Any]:
-    """Volumes of the scene that can be protected: neither label maps nor our own results."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    return [
-        node
-        for node in nodes
-        if not node.IsA("vtkMRMLLabelMapVolumeNode")
-        and not node.GetHideFromEditors()
-        and node.GetAttribute("MedUnlearnable.method") is None
-    ]
-
-
-def _node_row(volume: Any, segmentation: Any) -> CaseRow:
-    return CaseRow(volume, segmentation, [], "", "", "")
-
-
-def _background_volume() -> Any:
-    """The volume in the first slice view that shows one; without views, the only volume of the scene."""
-    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
-        node = slicer.mrmlScene.GetNodeByID(composite.GetBackgroundVolumeID() or "")
-        if node is not None and node in image_volumes():
-            return node
-    volumes = image_volumes()
-    return volumes[0] if len(volumes) == 1 else None
-
-
-def _segmentation_for(volume: Any) -> Any:
-    """The segmentation drawn on this volume; else the only one of the scene."""
-    segmentations = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    role = slicer.vtkMRMLSegmentationNode.GetReferenceImageGeometryReferenceRole()
-    drawn_on = [node for node in segmentations if node.GetNodeReference(role) is volume]
-    if drawn_on:
-        return drawn_on[0]
-    return segmentations[0] if len(segmentations) == 1 and len(image_volumes()) == 1 else None
-
-
-def _all_segments(segmentation: Any) -> list[str]:
-    if segmentation is None:
-        return []
-    there = segmentation.GetSegmentation()
-    return [there.GetNthSegmentID(index) for index in range(there.GetNumberOfSegments())]

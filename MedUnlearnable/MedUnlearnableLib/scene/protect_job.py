@@ -54,7 +54,7 @@ class ProtectJob:
         self._cases = {f"case{number:04d}": case for number, case in enumerate(cases)}
         self._sources = {case_id: volumes.Source.of(case.volumeNode) for case_id, case in self._cases.items()}
         self._errors: dict[str, str] = {}
-        self._folder = Path(tempfile.mkdtemp(prefix="medunlearnable-", dir=_temporary_path()))
+        self._folder = _new_temporary_folder()
         self._outcomes: list[Outcome] | None = None
         try:
             self._running = self._start(method, options)
@@ -199,12 +199,19 @@ class FolderJob:
         return Outcome(entry["id"], record=record, error="" if record.state == "protected" else record.warnings[0])
 
 
-def _temporary_path() -> str | None:
-    """Slicer's own temporary folder, which the user can set to a disk with room."""
+def _new_temporary_folder() -> Path:
+    """In Slicer's own temporary folder, which the user can set to a disk with room."""
     import slicer
 
     application = getattr(slicer, "app", None)
-    return application.temporaryPath if application is not None else None
+    parent = application.temporaryPath if application is not None else None
+    try:
+        return Path(tempfile.mkdtemp(prefix="medunlearnable-", dir=parent))
+    except OSError as error:
+        raise Refused(
+            f"{parent or tempfile.gettempdir()}: the temporary folder cannot be used ({error.strerror}); "
+            "choose another one in the application settings"
+        ) from None
 
 
 def _pause_between_polls() -> Callable[[], None]:

@@ -32,6 +32,8 @@ def layers_of(
 
     With a `stride` above 1 only every so-manieth voxel of each axis is looked at, and no array of full size is made.
     """
+    if not segmentation.IsA("vtkMRMLSegmentationNode"):
+        raise Refused(f"node '{segmentation.GetName()}' is not a segmentation; convert it, or choose a segmentation")
     _refuse_other_transform(segmentation, volume)
     shape = tuple(-(-n // stride) for n in volume.GetImageData().GetDimensions()[::-1])
     grid = Geometry(geometry_of(volume).ijk_to_ras @ np.diag([stride, stride, stride, 1.0]))
