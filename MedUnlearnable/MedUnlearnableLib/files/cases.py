@@ -143,6 +143,9 @@ def _labels_beside(folder: Path) -> dict[str, Path]:
     for path in _known_files(folder):
         if _is_label_name(path):
             _add_once(found, _image_stem(path), path)
+    for path in _known_files(folder):
+        if path.name not in found and (inside := formats.label_in_series(path)):
+            found[path.name] = inside
     return found
 
 
@@ -168,6 +171,8 @@ def _label_of_file(image: Path, label_path: Path | None) -> Path:
     stem = formats.stem(image)
     apart = folder.resolve() != image.parent.resolve()
     labels_here = _by_stem(_known_files(folder)) if apart else _labels_beside(folder)
+    if label_path is None and stem not in labels_here and (inside := formats.label_in_series(image)):
+        return inside
     if stem not in labels_here:
         raise Refused(f"{image}: no label for it in {folder}; give its label file with --labels")
     return labels_here[stem]

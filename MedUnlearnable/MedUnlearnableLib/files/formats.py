@@ -9,6 +9,7 @@ from ..engine.errors import Refused
 from . import nifti, nrrd, png
 from .dicom import series as dicom_series
 from .dicom.instances import is_series_folder as is_series_folder
+from .dicom.instances import label_in_series as label_in_series
 from .volume import StoredImage
 
 _READERS: dict[str, Callable[[Path], StoredImage]] = {

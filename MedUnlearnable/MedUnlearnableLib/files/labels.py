@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from ..engine.case import Geometry
 from ..engine.errors import Refused
 from . import formats, nrrd
+from .dicom import contours, segmentation
+from .dicom.instances import is_dicom, read_header
+from .placement import Layers, offset, place
 from .volume import StoredImage
 
-Layers = tuple[NDArray[np.integer], ...]
+_DICOM_READERS = {"SEG": segmentation.read, "RTSTRUCT": contours.read}
 
 
 def read(path: Path, image: StoredImage) -> Layers:
@@ -21,6 +24,10 @@ def read(path: Path, image: StoredImage) -> Layers:
 
     A segmentation saved by Slicer may be cropped to its segments: it is placed where it belongs, never resampled.
     """
+    if is_dicom(path) and (modality := read_header(path).modality) in _DICOM_READERS:
+        if image.geometry is None:
+            raise Refused(f"{path}: its image {image.path.name} has no place in the patient; give labels as a picture")
+        return _DICOM_READERS[modality](path, image)
     may_be_cropped = (formats.ending(path) or "").endswith(".nrrd")
     geometry: Geometry | None
     if may_be_cropped:
@@ -30,13 +37,13 @@ def read(path: Path, image: StoredImage) -> Layers:
         layers, geometry = _one_layer(path, stored), stored.geometry
     whole = [_integers(path, layer) for layer in layers]
     shape = image.array.shape[1:]
-    offset, fits = (0, 0, 0), whole[0].shape == shape
+    start, fits = (0, 0, 0), whole[0].shape == shape
     if image.geometry is not None and geometry is not None:
-        offset, inside = _offset(image.geometry, geometry, shape, whole[0].shape)
+        start, inside = offset(image.geometry, geometry, shape, whole[0].shape)
         fits = inside and (fits or may_be_cropped)
     if not fits:
         raise Refused(_disagreement(path, image, whole[0].shape, geometry))
-    return tuple(_place(layer, offset, shape) for layer in whole)
+    return tuple(place(layer, start, shape) for layer in whole)
 
 
 def _one_layer(path: Path, stored: StoredImage) -> NDArray[Any]:
@@ -58,26 +65,6 @@ def _integers(path: Path, layer: NDArray[Any]) -> NDArray[np.integer]:
             f"{path}: label values must be whole numbers; this file holds fractions or NaN, so it is no label file"
         )
     return whole.astype(np.int32)
-
-
-def _offset(
-    image: Geometry, label: Geometry, shape: tuple[int, ...], label_shape: tuple[int, ...]
-) -> tuple[tuple[int, int, int], bool]:
-    """Where the label's first voxel lies in the image (k, j, i), and whether its grid is a part of the image's grid."""
-    first_ijk = np.linalg.solve(image.ijk_to_ras, label.ijk_to_ras[:, 3])[:3]
-    k, j, i = (int(n) for n in np.rint(first_ijk[::-1]))
-    moved = image.ijk_to_ras.copy()
-    moved[:3, 3] = (image.ijk_to_ras @ [i, j, k, 1.0])[:3]
-    inside = all(a >= 0 and a + n <= m for a, n, m in zip((k, j, i), label_shape, shape))
-    return (k, j, i), inside and Geometry(moved).agrees_with(label, label_shape)
-
-
-def _place(layer: NDArray[np.integer], offset: tuple[int, int, int], shape: tuple[int, ...]) -> NDArray[np.integer]:
-    if layer.shape == shape:
-        return layer
-    placed = np.zeros(shape, layer.dtype)
-    placed[tuple(slice(start, start + n) for start, n in zip(offset, layer.shape))] = layer
-    return placed
 
 
 def _disagreement(path: Path, image: StoredImage, shape: tuple[int, ...], geometry: Geometry | None) -> str:

@@ -78,7 +78,7 @@ class OutputFolder:
         undo.callback(remove, target)
         entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
         if files.label is not None:
-            label_target = self.folder / "labels" / files.label.name
+            label_target = self.folder / "labels" / _label_name(files.image, files.label)
             label = files.label
             write_atomically(label_target, lambda file: _copy(label, file))
             undo.callback(label_target.unlink, missing_ok=True)
@@ -148,6 +148,11 @@ def sha256_of(path: Path) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _label_name(image: Path, label: Path) -> str:
+    """A label within the folder of its series gets the name of the series: many series call theirs the same."""
+    return f"{image.name}.dcm" if label.parent == image else label.name
 
 
 def _copy_image(stored: StoredImage, place: Any) -> None:

@@ -17,6 +17,12 @@ _MARK_AT, _MARK = 128, b"DICM"
 DAMAGE = (ValueError, KeyError, AttributeError, TypeError, EOFError, IndexError, NotImplementedError, struct.error)
 
 
+#: Objects that say where something lies in the images of a series.
+LABEL_MODALITIES = ("SEG", "RTSTRUCT")
+#: Objects that lie beside the images of a series, but are none.
+NOT_IMAGES = (*LABEL_MODALITIES, "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC")
+
+
 @dataclass(frozen=True)
 class Instance:
     """One DICOM file and its header, without pixels."""
@@ -59,8 +65,27 @@ def dicom_files(folder: Path) -> list[Path]:
 
 
 def is_series_folder(path: Path) -> bool:
-    """Whether a folder holds DICOM files, so that it is one case."""
-    return path.is_dir() and any(is_dicom(file) for file in path.iterdir() if file.is_file())
+    """Whether a folder holds DICOM images, so that it is one case. A folder of segmentations is none."""
+    return path.is_dir() and any(_is_image(file) for file in path.iterdir() if file.is_file())
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        return is_dicom(path) and read_header(path).modality not in NOT_IMAGES
+    except Refused:
+        return True  # damaged: reading the case says how, and the other cases go on
+
+
+def label_in_series(folder: Path) -> Path | None:
+    """The segmentation or structure set that lies among the images of a series; None where there is none."""
+    if not folder.is_dir():
+        return None
+    found = [path for path in dicom_files(folder) if read_header(path).modality in LABEL_MODALITIES]
+    if len(found) > 1:
+        raise Refused(
+            f"{found[0]} and {found[1]} are both labels of this series; name one with --labels and keep it elsewhere"
+        )
+    return found[0] if found else None
 
 
 def read_header(path: Path) -> Instance:

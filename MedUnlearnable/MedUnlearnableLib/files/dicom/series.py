@@ -13,10 +13,8 @@ from ...engine.case import Geometry, Units
 from ...engine.errors import Refused
 from ..volume import StoredImage, geometry_of
 from . import derived, pixels
-from .instances import Instance, dicom_files, read_header, tag_name
+from .instances import NOT_IMAGES, Instance, dicom_files, read_header, tag_name
 
-#: Objects that lie beside the images of a series, but are none.
-NOT_IMAGES = ("SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC")
 #: How far a slice may lie from the regular grid. Positions are often rounded to 0.1 mm: the ends of the grid are off by
 #: half of that, and so is the slice.
 GRID_TOLERANCE_MM = 0.1
