@@ -63,7 +63,7 @@ def test_a_label_map_is_offered_and_converted_by_one_click(module, ui, case_with
     assert ui.labelMapEditor.visible
     assert ui.labelMapSelector.currentNode() is label_map  # the one on the volume's grid
     ui.convertButton.click()
-    assert "labels segments: all segments" in cell(ui.casesTable, 0, 1)
+    assert "labels segments: all" in cell(ui.casesTable, 0, 1)
     assert not ui.labelMapEditor.visible
     ui.protectButton.click()
     finish(module)

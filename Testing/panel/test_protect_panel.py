@@ -1,5 +1,6 @@
 """Every control and every state of the panel, with real jobs in real worker processes."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -34,7 +35,7 @@ def test_the_only_volume_of_a_scene_is_the_case_on_entering(slicer_app, scripted
     add_case("brain")
     ui = scripted_module(MODULE).ui
     assert rows(ui) == ["brain"]
-    assert "brain segments: all segments" in cell(ui.casesTable, 0, 1)
+    assert "brain segments: all" in cell(ui.casesTable, 0, 1)
     assert ui.protectButton.enabled
 
 
@@ -141,6 +142,21 @@ def test_epsilon_is_shown_in_stored_units(module, ui):
     assert ui.budgetLabel.text != three
     ui.windowEdit.text = "-160,240"
     assert "12 HU" in ui.budgetLabel.text
+
+
+@pytest.mark.parametrize("sample", ["GeneratedCT", "GeneratedFundus"])
+def test_the_budget_that_is_shown_is_the_one_of_the_record(module, ui, sample):
+    """The estimate looks at every third voxel or so; the window it finds must be the one of the run."""
+    from MedUnlearnableLib.files.samples import SAMPLES
+    from MedUnlearnableLib.scene.sample_nodes import add_sample
+
+    add_sample(sample, SAMPLES[sample]())
+    ui.addAllButton.click()
+    shown = ui.budgetLabel.text
+    protect(module)
+    finish(module)
+    record = json.loads(protected_volumes()[0].GetNodeReference("MedUnlearnable.record").GetText())
+    assert f"\u00b1{record['budget']:g}" in shown
 
 
 def test_a_budget_below_one_level_is_said_before_the_run(module, ui):

@@ -43,7 +43,7 @@ class Row:
             return _("(none)")
         there = self.segmentation.GetSegmentation()
         names = [there.GetSegment(i).GetName() if there.GetSegment(i) else _("(missing)") for i in self.segmentIDs]
-        return f"{self.segmentation.GetName()}: {', '.join(names) if names else _('all segments')}"
+        return f"{self.segmentation.GetName()}: {', '.join(names) if names else _('all')}"
 
     @property
     def problem(self) -> str:

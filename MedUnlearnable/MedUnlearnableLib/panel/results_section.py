@@ -68,7 +68,7 @@ class ResultsSection:
         for name in ("beforeButton", "afterButton", "differenceButton", "saveButton"):
             getattr(self.ui, name).enabled = self._selected_in_scene() is not None
         self.ui.backButton.enabled = self._comparison.active
-        self.ui.removeResultsButton.enabled = bool(self._table.outcomes)
+        self.ui.resultsSection.visible = bool(self._table.outcomes)
 
     def _selected_in_scene(self) -> Outcome | None:
         outcome = self._table.selected()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..engine.case import Case, CasesInMemory, Geometry
+from ..engine.masks import CONTOUR_PIXELS
 from ..engine.streams import RandomStreams
 from ..engine.umed import UMed, UMedParams
 from ..engine.window_rules import WindowSetting, units_of
@@ -20,10 +23,12 @@ def estimated_budget(case: SceneCase, epsilon: float, window: str) -> str:
     image = volumes.channels_of(case.volumeNode)
     stride = max(1, round((image[0].size / _VOXELS_LOOKED_AT) ** (1 / 3)))
     layers, _ = segments.layers_of(case.segmentationNode, case.segmentIDs, case.volumeNode, stride)
-    modality = volumes.modality_of(case.volumeNode)
-    geometry = Geometry.of_spacing(volumes.geometry_of(case.volumeNode).spacing_kji[::-1])
+    modality = volumes.modality_of(case.volumeNode) or ("picture" if len(image) == 3 else "")
+    spacing = np.array(volumes.geometry_of(case.volumeNode).spacing_kji)
+    geometry = Geometry.of_spacing(tuple(stride * spacing[::-1]))
     sample = Case("sample", image[:, ::stride, ::stride, ::stride], geometry, tuple(layers), modality=modality)
-    params = UMedParams(epsilon=epsilon / 255, window=WindowSetting.parse(window))
+    contour_mm = CONTOUR_PIXELS * float(spacing.min())  # of the whole volume: the band must not widen with the stride
+    params = UMedParams(epsilon=epsilon / 255, window=WindowSetting.parse(window), contour_mm=contour_mm)
     method = UMed(params, RandomStreams.fresh())
     method.fit(CasesInMemory((sample,)))
     return f"{method.budget_physical(sample):.3g} {units_of(sample)}".strip()
