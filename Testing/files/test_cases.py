@@ -76,11 +76,11 @@ def test_a_folder_that_is_not_clear_is_refused(tmp_path: Path, names: tuple[str,
 
 
 def test_what_is_not_there_or_of_unknown_format_is_refused_by_name(tmp_path: Path) -> None:
-    touch(tmp_path, "a.png", "a.jpg", "a_mask.png")
+    touch(tmp_path, "a.png", "a.bmp", "a_mask.png")
     for images, labels, message in (
         ("none", None, r"none: there is no such file or folder"),
         ("a.png", "none", r"none: there is no such file or folder"),
-        ("a.jpg", None, r"a\.jpg: this format is not known; give \.nii\.gz"),
+        ("a.bmp", None, r"a\.bmp: this format is not known; give \.nii\.gz"),
         (".", "a_mask.png", r"a_mask\.png: this is one label file, but .* is a folder"),
     ):
         with pytest.raises(Refused, match=message):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.errors import Refused
-from . import nifti, nrrd, png
+from . import jpeg, metaimage, nifti, nrrd, png
 from .dicom import series as dicom_series
 from .dicom.instances import is_series_folder as is_series_folder
 from .dicom.instances import label_in_series as label_in_series
@@ -17,8 +17,20 @@ _READERS: dict[str, Callable[[Path], StoredImage]] = {
     ".nii": nifti.read,
     ".seg.nrrd": nrrd.read,
     ".nrrd": nrrd.read,
+    ".nhdr": nrrd.read,
+    ".mha": metaimage.read,
+    ".mhd": metaimage.read,
     ".png": png.read,
+    ".jpg": jpeg.read,
+    ".jpeg": jpeg.read,
     ".dcm": dicom_series.read,
+}
+_DATA_FILES: dict[str, Callable[[Path], Path | None]] = {
+    ".seg.nrrd": nrrd.data_file,
+    ".nrrd": nrrd.data_file,
+    ".nhdr": nrrd.data_file,
+    ".mha": metaimage.data_file,
+    ".mhd": metaimage.data_file,
 }
 ENDINGS = tuple(_READERS)  # longest first where one ends like another
 
@@ -31,6 +43,12 @@ def ending(path: Path) -> str | None:
 def stem(path: Path) -> str:
     """The name without its known ending: liver_01 for liver_01.nii.gz."""
     return path.name[: -len(ending(path) or "")] if ending(path) else path.name
+
+
+def data_file(path: Path) -> Path | None:
+    """The second file of an image whose header lies in a file of its own."""
+    find = _DATA_FILES.get(ending(path) or "")
+    return find(path) if find else None
 
 
 def read(path: Path) -> StoredImage:

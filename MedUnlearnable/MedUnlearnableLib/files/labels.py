@@ -28,7 +28,9 @@ def read(path: Path, image: StoredImage) -> Layers:
         if image.geometry is None:
             raise Refused(f"{path}: its image {image.path.name} has no place in the patient; give labels as a picture")
         return _DICOM_READERS[modality](path, image)
-    may_be_cropped = (formats.ending(path) or "").endswith(".nrrd")
+    if formats.ending(path) in (".jpg", ".jpeg"):
+        raise Refused(f"{path}: JPEG is lossy and smears label values; save the labels as PNG")
+    may_be_cropped = (formats.ending(path) or "").endswith((".nrrd", ".nhdr"))
     geometry: Geometry | None
     if may_be_cropped:
         layers, geometry = nrrd.read_layers(path)

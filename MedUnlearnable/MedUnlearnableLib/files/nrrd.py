@@ -1,4 +1,4 @@
-"""NRRD single files (.nrrd), with the header text kept line for line; only the voxel bytes are replaced.
+"""NRRD (.nrrd, and .nhdr with its voxels in a second file). The header text is kept line for line.
 
 A general library would rewrite the header and lose comments, space units and own fields. Field names and meaning:
 https://teem.sourceforge.net/nrrd/format.html. Label files that Slicer saves (.seg.nrrd) are read here too.
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..engine.case import Geometry
 from ..engine.errors import Refused
-from .volume import StoredImage, geometry_of, raw_bytes, read_bytes, refuse_dtype
+from .volume import DataFile, StoredImage, data_file_beside, geometry_of, raw_bytes, read_bytes, refuse_dtype
 
 _TYPES = {
     "uint8": ("uchar", "unsigned char", "uint8", "uint8_t"),
@@ -53,10 +53,11 @@ class Header:
     text: bytes
     fields: Mapping[str, str]  # names in lower case
     pairs: Mapping[str, str]
+    data_file: Path | None  # where the voxels lie in another file
 
 
 def read(path: Path) -> StoredImage:
-    """One image. Refuses detached headers, lists of images and text encodings by name."""
+    """One image. Refuses lists of images and text encodings by name."""
     header, data = _split(path)
     array, dtype = _voxels(path, header.fields, data)
     kinds = _kinds(header.fields, array.ndim)
@@ -66,10 +67,14 @@ def read(path: Path) -> StoredImage:
         size = " x ".join(header.fields["sizes"].split())
         raise Refused(f"{path}: this is a {size} image (4D or not RGB); split it into one 3D file for each volume")
 
-    def write_to(file: IO[bytes], new: NDArray[Any]) -> None:
-        file.write(header.text)
+    def write_voxels(file: IO[bytes], new: NDArray[Any]) -> None:
         voxels = raw_bytes(np.moveaxis(new, 0, -1), dtype)
         file.write(_compress(header.fields["encoding"], voxels))
+
+    def write_to(file: IO[bytes], new: NDArray[Any]) -> None:
+        file.write(header.text)
+        if header.data_file is None:
+            write_voxels(file, new)
 
     components_last = array if component_axes else array[..., np.newaxis]
     volume = components_last if spatial == 3 else components_last[np.newaxis]
@@ -79,7 +84,13 @@ def read(path: Path) -> StoredImage:
         geometry=_geometry(path, header.fields, component_axes),
         write_to=write_to,
         modality="picture" if volume.shape[-1] == 3 else "",
+        data=DataFile(header.data_file, write_voxels) if header.data_file else None,
     )
+
+
+def data_file(path: Path) -> Path | None:
+    """Where the voxels lie, if not behind the header."""
+    return _split(path)[0].data_file
 
 
 def read_layers(path: Path) -> tuple[NDArray[Any], Geometry]:
@@ -126,16 +137,15 @@ def write(
 
 
 def _split(path: Path) -> tuple[Header, bytes]:
-    """The header, up to and with its blank line, and the encoded voxels."""
+    """The header, up to and with its blank line, and the encoded voxels. A detached header may lack the blank line."""
     content = read_bytes(path)
     if not content.startswith(b"NRRD"):
         raise Refused(f"{path}: this is not an NRRD file (it does not begin with NRRD); check what it really is")
     end = re.search(rb"\r?\n\r?\n", content)
-    if end is None:
-        raise Refused(f"{path}: the NRRD header has no end, so the file is damaged or its voxels lie in another file")
+    text = content[: end.end()] if end else content
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
-    for line in content[: end.start()].decode("utf-8", "replace").split("\n")[1:]:
+    for line in text.rstrip(b"\r\n").decode("utf-8", "replace").split("\n")[1:]:
         separator = re.search(":=|: ", line)  # whichever comes first tells a pair from a field
         if line.startswith("#") or not separator:
             continue
@@ -147,9 +157,13 @@ def _split(path: Path) -> tuple[Header, bytes]:
     missing = [name for name in ("type", "sizes", "encoding") if name not in fields]
     if missing:
         raise Refused(f"{path}: the NRRD header lacks '{missing[0]}', so the file is damaged; export it again")
-    if "data file" in fields or "datafile" in fields:
-        raise Refused(f"{path}: the voxels lie in another file (detached header); save the image as one .nrrd file")
-    return Header(content[: end.end()], fields, pairs), content[end.end() :]
+    data_name = fields.get("data file", fields.get("datafile"))
+    if data_name is not None:
+        data_file = data_file_beside(path, data_name)
+        return Header(text, fields, pairs, data_file), read_bytes(data_file)
+    if end is None:
+        raise Refused(f"{path}: the NRRD header has no end, so the file is damaged; export the image again")
+    return Header(text, fields, pairs, None), content[end.end() :]
 
 
 def _voxels(path: Path, fields: Mapping[str, str], data: bytes) -> tuple[NDArray[Any], np.dtype]:

@@ -65,9 +65,10 @@ class OutputFolder:
     def _write_all(
         self, files: CaseFiles, stored: StoredImage, protected: Protected, undo: ExitStack
     ) -> dict[str, Any]:
-        target = self.folder / files.image.name
+        target = self.folder / (stored.written_as or files.image.name)
+        written = self._write_data(stored, protected, undo) or target
         atomically: Callable[..., None] = write_folder_atomically if stored.parts else write_atomically
-        if protected.record.state == "unchanged":
+        if protected.record.state == "unchanged" and not stored.written_as:
             atomically(target, lambda place: _copy_image(stored, place))
         else:
             atomically(
@@ -78,17 +79,36 @@ class OutputFolder:
         undo.callback(remove, target)
         entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
         if files.label is not None:
-            label_target = self.folder / "labels" / _label_name(files.image, files.label)
-            label = files.label
-            write_atomically(label_target, lambda file: _copy(label, file))
-            undo.callback(label_target.unlink, missing_ok=True)
-            entry["label"] = f"labels/{label_target.name}"
-        entry["sha256"] = sha256_of(target)
+            entry["label"] = f"labels/{self._write_label(files.image, files.label, undo)}"
+        entry["sha256"] = sha256_of(written)
         record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
-        write_json(record_path, {**protected.record.to_json(), "file": target.name, "file_sha256": entry["sha256"]})
+        write_json(record_path, {**protected.record.to_json(), "file": written.name, "file_sha256": entry["sha256"]})
         entry["record"] = record_path.name
         entry["warnings"] = list(protected.record.warnings)
         return entry
+
+    def _write_data(self, stored: StoredImage, protected: Protected, undo: ExitStack) -> Path | None:
+        """The second file of an image, before the header that names it; read back along with that."""
+        if stored.data is None:
+            return None
+        target = self.folder / stored.data.path.name
+        data = stored.data
+        if protected.record.state == "unchanged":
+            write_atomically(target, lambda file: _copy(data.path, file))
+        else:
+            write_atomically(target, lambda file: data.write_to(file, protected.image))
+        undo.callback(remove, target)
+        return target
+
+    def _write_label(self, image: Path, label: Path, undo: ExitStack) -> str:
+        """Byte for byte, with the second file where the label has one. Returns its name."""
+        name = _label_name(image, label)
+        data = formats.data_file(label)
+        for source, target in ((label, name), *([(data, data.name)] if data else [])):
+            path = self.folder / "labels" / target
+            write_atomically(path, lambda file, source=source: _copy(source, file))  # type: ignore[misc]
+            undo.callback(remove, path)
+        return name
 
     def write_manifest(self, run: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         """The account of the run that goes with the images. Holds no key and no hash of an input."""
@@ -106,7 +126,7 @@ class OutputFolder:
 
 def private_entry(files: CaseFiles) -> dict[str, Any]:
     """Which input became a case, for the private manifest."""
-    return {**files.to_json(), "sha256": sha256_of(files.image)}
+    return {**files.to_json(), "sha256": sha256_of(formats.data_file(files.image) or files.image)}
 
 
 def write_private_manifest(folder: Path, secrets: dict[str, Any], entries: list[dict[str, Any]]) -> None:

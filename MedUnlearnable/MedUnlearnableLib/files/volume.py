@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,14 @@ _BINARY = getattr(os, "O_BINARY", 0)  # Windows would translate line ends
 
 
 @dataclass(frozen=True)
+class DataFile:
+    """Voxels that lie in a file of their own, beside the header that names it (.mhd, .nhdr)."""
+
+    path: Path
+    write_to: Callable[[IO[bytes], NDArray[Any]], object]
+
+
+@dataclass(frozen=True)
 class StoredImage:
     """An image as the file holds it. `array` [C, D, H, W], the file's dtype and byte order, read-only.
 
@@ -46,6 +55,8 @@ class StoredImage:
     limits: tuple[float, float] | None = None  # stored values the file can hold, where less than the dtype can
     warnings: tuple[str, ...] = ()  # what the owner must know of the source
     parts: tuple[Path, ...] = ()  # the files of a series, where `path` is a folder
+    data: DataFile | None = None  # where `path` is a header only; to be written before it
+    written_as: str = ""  # the name of the result, where it cannot be that of `path`
 
 
 def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:
@@ -58,6 +69,19 @@ def geometry_of(path: Path, ijk_to_ras: NDArray[np.float64]) -> Geometry:
         return Geometry(ijk_to_ras)
     except Refused as error:
         raise Refused(f"{path}: {error}") from None
+
+
+def data_file_beside(header: Path, name: str) -> Path:
+    """The data file that a header names. It must bear the header's name: two headers could share any other."""
+    stem = re.sub(
+        rf"^{re.escape(TEMPORARY_PREFIX)}\d+-", "", header.stem
+    )  # a header may be read back before its rename
+    if Path(name).name != name or not name.startswith(f"{stem}."):
+        raise Refused(
+            f"{header}: its voxels lie in '{name}'; save the image again, so that they lie beside it in "
+            f"{header.stem}.raw or in the same file"
+        )
+    return header.with_name(name)
 
 
 def read_bytes(path: Path) -> bytes:
