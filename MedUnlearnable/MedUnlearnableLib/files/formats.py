@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.errors import Refused
-from . import jpeg, metaimage, nifti, nrrd, png
+from . import jpeg, metaimage, nifti, nrrd, png, tiff
 from .dicom import series as dicom_series
 from .dicom.instances import is_series_folder as is_series_folder
 from .dicom.instances import label_in_series as label_in_series
@@ -21,6 +21,8 @@ _READERS: dict[str, Callable[[Path], StoredImage]] = {
     ".mha": metaimage.read,
     ".mhd": metaimage.read,
     ".png": png.read,
+    ".tif": tiff.read,
+    ".tiff": tiff.read,
     ".jpg": jpeg.read,
     ".jpeg": jpeg.read,
     ".dcm": dicom_series.read,
