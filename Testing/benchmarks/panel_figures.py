@@ -41,9 +41,8 @@ def picture_of_panel(module: ScriptedModule, name: str) -> None:
     from slicer_test_utilities.pictures import grab
 
     module.container.setFixedWidth(PANEL_WIDTH)
-    for _ in range(2):  # labels that wrap know their height only after a first round
-        module.container.adjustSize()
-        slicer.app.processEvents()
+    slicer.app.processEvents()
+    module.container.setFixedHeight(module.container.heightForWidth(PANEL_WIDTH))  # as Slicer's scroll area does
     grab(module.container, FIGURES / name, CAPTION)
 
 

@@ -28,6 +28,23 @@ def add_case(name="CT", shape=(10, 40, 44), segments=("organ", "lesion")):
     return volume, segmentation
 
 
+def add_folder(folder, count):
+    """Folders `images` and `labels` with cases c00, c01 and so on, and an empty folder `out`."""
+    from MedUnlearnableLib.files import nrrd
+    from MedUnlearnableLib.files.samples import synthetic_ct
+    from MedUnlearnableLib.files.volume import write_atomically
+
+    for number in range(count):
+        sample = synthetic_ct((6, 32, 32), number)
+        for kind, array in (("images", sample.image), ("labels", sample.labels)):
+            layers = array if array.ndim == 4 else array[np.newaxis]
+            write_atomically(
+                folder / kind / f"c{number:02}.nrrd",
+                lambda file, layers=layers, sample=sample: nrrd.write(file, layers, sample.geometry, None),
+            )
+    (folder / "out").mkdir()
+
+
 def finish(module, seconds=60):
     """Lets the application live until the run is over."""
     wait_for(lambda: module.widget.panel.keeper.run is None, seconds)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from panel_helpers import MODULE, add_case, cell, finish, wait_for
+from panel_helpers import MODULE, add_case, add_folder, cell, finish, wait_for
 
 
 def protect(module):
@@ -77,6 +77,7 @@ def test_one_click_protects_and_shows_the_figures(module, ui):
     assert cell(ui.resultsTable, 0, 0) == "CT"
     assert float(cell(ui.resultsTable, 0, 1)) > 40
     assert "HU" in cell(ui.resultsTable, 0, 2)
+    assert "outside the mask identical" in ui.verdictLabel.text
     assert "scene file holds the originals" in ui.statusLabel.text
     (protected,) = protected_volumes()
     assert protected.GetAttribute("MedUnlearnable.source") == volume.GetID()
@@ -361,19 +362,7 @@ def test_save_writes_the_volume_and_its_record(module, ui, slicer_popups, tmp_pa
 
 
 def test_a_folder_is_protected_into_a_new_folder(module, ui, slicer_popups, tmp_path):
-    from MedUnlearnableLib.files import nrrd
-    from MedUnlearnableLib.files.samples import synthetic_ct
-    from MedUnlearnableLib.files.volume import write_atomically
-
-    for number in range(2):
-        sample = synthetic_ct((6, 32, 32), number)
-        for kind, array in (("images", sample.image), ("labels", sample.labels)):
-            layers = array if array.ndim == 4 else array[np.newaxis]
-            write_atomically(
-                tmp_path / kind / f"c{number}.nrrd",
-                lambda file, layers=layers: nrrd.write(file, layers, sample.geometry, None),  # noqa: B023
-            )
-    (tmp_path / "out").mkdir()
+    add_folder(tmp_path, 2)
     slicer_popups.answer(str(tmp_path / "images"), str(tmp_path / "labels"), str(tmp_path / "out"))
     ui.addFolderButton.click()
     assert "folder" in rows(ui)[0]
@@ -404,6 +393,8 @@ def test_one_bad_volume_is_named_and_the_other_is_protected(module, ui):
     finish(module)
     assert [cell(ui.resultsTable, row, 3) for row in range(2)][1] == "failed"
     assert cell(ui.casesTable, 1, 2) == "failed"
+    ui.resultsTable.selectRow(1)
+    assert "'bad'" in ui.verdictLabel.text
     assert "'bad'" in ui.statusLabel.text
     assert len(protected_volumes()) == 1
 

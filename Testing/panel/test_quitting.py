@@ -1,7 +1,7 @@
 """Closing the main window while a run is going on."""
 
 import pytest
-from panel_helpers import MODULE, add_case, finish
+from panel_helpers import MODULE, add_case, add_folder, finish, wait_for
 
 
 @pytest.fixture
@@ -74,3 +74,18 @@ def test_nothing_is_asked_when_slicer_is_tested(running, window, slicer_app, sli
 def test_other_events_of_the_window_are_not_held_back(running, window):
     window.resize(500, 300)
     assert window.width == 500
+
+
+def test_finished_cases_of_a_folder_are_kept(window, scripted_module, slicer_app, slicer_popups, tmp_path):
+    module = scripted_module(MODULE)
+    add_folder(tmp_path, 12)
+    slicer_popups.answer(*(str(tmp_path / name) for name in ("images", "labels", "out")))
+    module.ui.addFolderButton.click()
+    module.ui.protectButton.click()
+    wait_for((tmp_path / "out" / "c01.medunlearnable.json").exists)
+    slicer_app.aboutToQuit.emit()
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"c00.nrrd", "c00.medunlearnable.json"} <= names
+    assert "c11.nrrd" not in names
+    assert not [name for name in names if name.startswith(".")]  # nothing half written
+    assert (tmp_path / "out-private").is_dir()  # the key of the finished cases

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 
 from ..scene.protect_job import Outcome
 from .comparison import Comparison
-from .results_table import ResultsTable
+from .results_table import ResultsTable, verdict_of
 
 _VIEWS = ("before", "after", "difference")
 
@@ -65,6 +65,8 @@ class ResultsSection:
         self._update()
 
     def _update(self) -> None:
+        selected = self._table.selected()
+        self.ui.verdictLabel.text = verdict_of(selected) if selected is not None else ""
         for name in ("beforeButton", "afterButton", "differenceButton", "saveButton"):
             getattr(self.ui, name).enabled = self._selected_in_scene() is not None
         self.ui.backButton.enabled = self._comparison.active

@@ -1,4 +1,4 @@
-"""The results: one row for each case, figures a reader can check at a glance, the rest in the tooltip."""
+"""The results: one row for each case, figures a reader can check at a glance, and the verdict in words."""
 
 from __future__ import annotations
 
@@ -68,15 +68,21 @@ def texts_of(outcome: Outcome) -> tuple[str, str, str, str]:
     return outcome.name, f"{record.psnr_db:.1f}", change, f"{record.share_changed:.1%}"
 
 
+def verdict_of(outcome: Outcome) -> str:
+    """What was checked after writing, and every warning; for a failed case the reason."""
+    if outcome.record is None or outcome.error:
+        return outcome.error
+    checked = _("Read back and compared: outside the mask identical, no change above {budget:g} stored units.").format(
+        budget=outcome.record.budget
+    )
+    return "\n".join([checked, *outcome.record.warnings])
+
+
 def tooltip_of(outcome: Outcome) -> str:
-    """The verdict: what was checked after writing, and every warning."""
+    """The figures that the columns have no room for."""
     if outcome.record is None or outcome.error:
         return outcome.error
     record = outcome.record
-    checked = _("Read back and compared: outside the mask identical, no change above {budget:g} stored units.").format(
-        budget=record.budget
-    )
-    figures = _("SSIM {ssim:.5f}, profile {profile}, {seconds:.1f} s.").format(
+    return _("SSIM {ssim:.5f}, profile {profile}, {seconds:.1f} s.").format(
         ssim=record.ssim, profile=record.profile, seconds=record.seconds
     )
-    return "\n".join([checked, figures, *record.warnings])
