@@ -1,6 +1,6 @@
 """MetaImage (.mha, and .mhd with its voxels in a second file), with the header text kept line for line.
 
-A general library would drop the lines it does not know. Field names: https://itk.org/Wiki/ITK/MetaIO/Documentation.
+A general library would drop the lines it does not know. Field names: the MetaIO documentation of ITK.
 """
 
 from __future__ import annotations
