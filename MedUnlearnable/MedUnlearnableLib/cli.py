@@ -17,6 +17,7 @@ from .files.cases import find_cases
 from .jobs.job import Job
 from .jobs.methods import DEVICES
 from .jobs.runner import RunningJob, start
+from .jobs.share import Share
 from .reporters import Reporter, reporter_for
 
 
@@ -65,7 +66,8 @@ def protect_umed(options: argparse.Namespace) -> int:
         state=options.state,
         save_state=options.save_state,
     )
-    return _run(start(job), reporter_for(options.json, options.quiet, len(job.cases)))
+    share = Share.from_environment()
+    return _run(start(job, options.resume, share), reporter_for(options.json, options.quiet, len(job.cases)))
 
 
 def info(options: argparse.Namespace) -> int:
@@ -157,6 +159,9 @@ def _add_run_options(parser: argparse.ArgumentParser, profiles: Sequence[str]) -
     parser.add_argument("--state", type=Path, metavar="F", help="protect with the key and window of an earlier run")
     parser.add_argument(
         "--save-state", type=Path, metavar="F", help="save key and window for later cases; keep it secret"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the same command where it was killed or cancelled"
     )
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.add_argument("--quiet", action="store_true", help="errors only")

@@ -55,10 +55,14 @@ class LineReporter(Reporter):
         super().show(event)
         if event["event"] == "started":
             self._line(f"{event['method']}, profile {event['profile']} ({event['why']})", sys.stdout)
+            if event["finished"]:
+                self._line(f"going on with an interrupted run: {event['finished']} cases are finished", sys.stdout)
         elif event["event"] == "case" and "error" not in event:
             self._line(case_line(event), sys.stdout)
             for warning in event["warnings"]:
                 self._line(f"warning: {event['case']}: {warning}", sys.stderr)
+        elif event["event"] == "warning":
+            self._line(f"warning: {event['message']}", sys.stderr)
         elif event["event"] == "progress":
             self._show_progress(event)
 

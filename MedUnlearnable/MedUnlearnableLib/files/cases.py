@@ -27,11 +27,16 @@ class CaseFiles:
     modality: str = ""
 
     def __post_init__(self) -> None:
-        for path in (self.image, self.label):
+        for path in self.inputs:
             try:
                 str(path).encode()
             except UnicodeEncodeError:
                 raise Refused(f"{str(path)!a}: this name is not valid UTF-8; rename the file or folder") from None
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file of the case."""
+        return (self.image,) if self.label is None else (self.image, self.label)
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..engine.errors import Refused
 from ..engine.record import NOT_FOR_DIAGNOSIS, Protected
 from . import formats
 from .cases import CaseFiles
+from .lock import LOCK_FILE
 from .volume import (
     PRIVATE_MODE,
     TEMPORARY_PREFIX,
@@ -41,15 +42,17 @@ class OutputFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def refuse_unusable(self, private: Path, cases: Iterable[CaseFiles]) -> None:
-        """Checks everything that can be known before the run; writes nothing."""
-        sources = {path.parent.resolve() for case in cases for path in (case.image, case.label) if path}
+    def refuse_unusable(self, private: Path, cases: Iterable[CaseFiles], resume: bool = False) -> None:
+        """Checks everything that can be known before the run; writes nothing. `resume`: the folders may be in use."""
+        sources = {path.parent.resolve() for case in cases for path in case.inputs}
         for name, folder in (("--out", self.folder), ("--private", private)):
             if folder.resolve() in sources:
                 raise Refused(
                     f"{name} {folder} is the folder of the input; give another folder, inputs are never written to"
                 )
-            _refuse_occupied(name, folder)
+            _refuse_no_folder(name, folder)
+            if not resume:
+                _refuse_occupied(name, folder)
         if private.resolve() == self.folder.resolve() or self.folder.resolve() in private.resolve().parents:
             raise Refused(
                 f"--private {private} lies inside --out {self.folder}, which is handed out; give a folder outside it"
@@ -78,13 +81,17 @@ class OutputFolder:
             )
         undo.callback(remove, target)
         entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
+        labels: list[str] = []
         if files.label is not None:
-            entry["label"] = f"labels/{self._write_label(files.image, files.label, undo)}"
+            labels = self._write_label(files.image, files.label, undo)
+            entry["label"] = labels[0]
         entry["sha256"] = sha256_of(written)
         record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
         write_json(record_path, {**protected.record.to_json(), "file": written.name, "file_sha256": entry["sha256"]})
         entry["record"] = record_path.name
         entry["warnings"] = list(protected.record.warnings)
+        names = dict.fromkeys((target.name, written.name, *labels, record_path.name))
+        entry["files"] = {name: sha256_of(self.folder / name) for name in names}
         return entry
 
     def _write_data(self, stored: StoredImage, protected: Protected, undo: ExitStack) -> Path | None:
@@ -100,15 +107,30 @@ class OutputFolder:
         undo.callback(remove, target)
         return target
 
-    def _write_label(self, image: Path, label: Path, undo: ExitStack) -> str:
-        """Byte for byte, with the second file where the label has one. Returns its name."""
+    def _write_label(self, image: Path, label: Path, undo: ExitStack) -> list[str]:
+        """Byte for byte, with the second file where the label has one. Returns their names."""
         name = _label_name(image, label)
         data = formats.data_file(label)
+        names: list[str] = []
         for source, target in ((label, name), *([(data, data.name)] if data else [])):
             path = self.folder / "labels" / target
             write_atomically(path, lambda file, source=source: _copy(source, file))  # type: ignore[misc]
             undo.callback(remove, path)
-        return name
+            names.append(f"labels/{target}")
+        return names
+
+    def remove_cases(self, cases: Iterable[CaseFiles], keep: Container[str]) -> None:
+        """Removes what was written of `cases`: everything named after one of them, but the names in `keep`."""
+        unwanted = list(cases)
+        stems = {formats.stem(files.image) for files in unwanted}
+        label_names = [_label_name(files.image, files.label) for files in unwanted if files.label]
+        for path in self.folder.iterdir() if self.folder.is_dir() else ():
+            parts = path.name.split(".")
+            if not stems.isdisjoint(".".join(parts[:n]) for n in range(1, len(parts) + 1)) and path.name not in keep:
+                remove(path)
+        for name in (f"labels/{label_name}" for label_name in label_names):
+            if name not in keep:
+                remove(self.folder / name)
 
     def write_manifest(self, run: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         """The account of the run that goes with the images. Holds no key and no hash of an input."""
@@ -126,7 +148,8 @@ class OutputFolder:
 
 def private_entry(files: CaseFiles) -> dict[str, Any]:
     """Which input became a case, for the private manifest."""
-    return {**files.to_json(), "sha256": sha256_of(formats.data_file(files.image) or files.image)}
+    read = [part for path in files.inputs for part in (path, formats.data_file(path)) if part]
+    return {**files.to_json(), "inputs_sha256": {str(path): sha256_of(path) for path in read}}
 
 
 def write_private_manifest(folder: Path, secrets: dict[str, Any], entries: list[dict[str, Any]]) -> None:
@@ -188,14 +211,18 @@ def _copy(source: Path, target: Any) -> None:
         shutil.copyfileobj(file, target, _CHUNK)
 
 
-def _refuse_occupied(name: str, folder: Path) -> None:
+def _refuse_no_folder(name: str, folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise Refused(f"{name} {folder} is a file; give a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        raise Refused(
-            f"{name} {folder} is not empty; give a new or an empty folder, so that nothing is overwritten or mixed"
-        )
     refuse_unwritable(name, folder)
+
+
+def _refuse_occupied(name: str, folder: Path) -> None:
+    if folder.is_dir() and any(path.name != LOCK_FILE for path in folder.iterdir()):
+        raise Refused(
+            f"{name} {folder} is not empty; give a new or an empty folder, so that nothing is overwritten or mixed, "
+            "or go on with the interrupted run in it by --resume"
+        )
 
 
 def _refuse_difference(written: Path, target: Path, source: StoredImage, image: NDArray[Any]) -> None:

@@ -11,6 +11,7 @@ from ..files.volume import PRIVATE_MODE, read_json, write_json
 
 _FORMAT = "medunlearnable-job/1"
 JOB_FILE = "job.json"
+_PATHS = ("out", "private", "state", "save_state", "image", "label")
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,38 @@ class Job:
     def write(self, folder: Path) -> Path:
         """Writes job.json into `folder` and returns its path."""
         path = folder / JOB_FILE
-        write_json(path, {"format": _FORMAT, **self.to_json()}, mode=PRIVATE_MODE)  # a seed is a key
+        data = {"format": _FORMAT, "working_folder": str(Path.cwd()), **self.to_json()}
+        write_json(path, data, mode=PRIVATE_MODE)  # a seed is a key
         return path
 
     @classmethod
     def read(cls, path: Path) -> Job:
         data = read_json(path)
-        data.pop("format")
+        del data["format"], data["working_folder"]
         cases = tuple(CaseFiles.from_json(case) for case in data.pop("cases"))
         for name in ("out", "private", "state", "save_state"):
             data[name] = Path(data[name]) if data[name] else None
         return cls(cases=cases, **data)
 
+    def differences(self, path: Path) -> list[str]:
+        """The options in which the job written at `path` differs; relative paths count from where each was started."""
+        stored = read_json(path)
+        theirs = _with_whole_paths(stored, Path(stored["working_folder"]))
+        ours = _with_whole_paths(self.to_json(), Path.cwd())
+        names = [name for name in ours if ours[name] != theirs.get(name)]
+        return ["--images or --labels" if name == "cases" else f"--{name.replace('_', '-')}" for name in names]
+
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         paths = {name: str(value) for name, value in data.items() if isinstance(value, Path)}
         return {**data, **paths, "cases": [case.to_json() for case in self.cases]}
+
+
+def _with_whole_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A job in JSON, with its paths as they are from anywhere."""
+
+    def whole(name: str, value: Any) -> Any:
+        return str((folder / value).resolve()) if value and name in _PATHS else value
+
+    cases = [{name: whole(name, value) for name, value in case.items()} for case in data["cases"]]
+    return {**{name: whole(name, value) for name, value in data.items()}, "cases": cases}

@@ -9,33 +9,68 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Refused
-from ..files.outputs import MANIFEST, OutputFolder, refuse_unwritable, remove_unfinished
-from .events import CANCEL_FILE, Event, EventReader
-from .job import Job
+from ..files.lock import LOCK_FILE, Lock, is_held
+from ..files.outputs import OutputFolder, refuse_unwritable, remove_unfinished
+from .account import Account
+from .events import CANCEL_FILE, EVENTS_FILE, Event, EventReader
+from .job import JOB_FILE, Job
 from .methods import build
+from .share import ALONE, Share
 
 #: A cancelled worker that has not stopped by itself after this time is ended.
 GRACE_SECONDS = 5.0
-_JOB_FOLDER = "job"
+JOB_FOLDER = "job"
 _LOG_FILE = "worker.log"
 _LAST_LOG_LINES = 3
 
 
-def start(job: Job) -> RunningJob:
-    """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind."""
-    refuse_before_start(job)
+def start(job: Job, resume: bool = False, share: Share = ALONE) -> RunningJob:
+    """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind.
+
+    `resume`: goes on with the same job where it was killed or cancelled; without one there, it begins.
+    """
+    folder = job.private / JOB_FOLDER
+    if not share.leads:
+        return _follow(job, folder, share)
+    refuse_before_start(job, resume)
     made = _missing_folders(job.out, job.private)
-    folder = job.private / _JOB_FOLDER
+    lock: Lock | None = None
     try:
-        folder.mkdir(parents=True)
-        return RunningJob(job, folder, made)
+        folder.mkdir(parents=True, exist_ok=True)
+        job.out.mkdir(parents=True, exist_ok=True)
+        lock = _lock_or_refuse(job.out)
+        return RunningJob(job, folder, made, lock, share)
     except BaseException:
-        _remove(folder, made)
+        if lock is not None:
+            lock.release()
+            _leave_nothing_of_nothing(job, folder, made)
         raise
+
+
+def _follow(job: Job, folder: Path, share: Share) -> RunningJob:
+    """Starts the share of a rank that is not the first, once the first has looked at the cohort."""
+    build(job)
+    share.wait_until_ready(folder, job.out)
+    _refuse_other_job(job, folder)
+    own = share.folder(folder)
+    own.mkdir(exist_ok=True)
+    return RunningJob(job, folder, (), _lock_or_refuse(own), share)
+
+
+def _lock_or_refuse(folder: Path) -> Lock:
+    lock = Lock.take(folder / LOCK_FILE)
+    if lock is None:
+        raise _in_use(folder)
+    return lock
+
+
+def _in_use(folder: Path) -> Refused:
+    return Refused(f"{folder}: another run is writing there; wait for its end, or give another folder")
 
 
 def _missing_folders(*folders: Path) -> list[Path]:
@@ -44,8 +79,10 @@ def _missing_folders(*folders: Path) -> list[Path]:
     return sorted(needed, key=lambda path: len(path.parts), reverse=True)
 
 
-def _remove(job_folder: Path, made: Sequence[Path]) -> None:
+def _leave_nothing_of_nothing(job: Job, job_folder: Path, made: Sequence[Path]) -> None:
     """Removes a job that has nothing to show, and of the folders made for it those that are empty."""
+    if Account(job, job_folder).finished_any:
+        return
     shutil.rmtree(job_folder, ignore_errors=True)
     for folder in made:
         if folder.is_dir() and not any(folder.iterdir()):
@@ -53,29 +90,40 @@ def _remove(job_folder: Path, made: Sequence[Path]) -> None:
 
 
 class RunningJob:
-    """A job in its worker process. `folder` holds job.json, events.jsonl, worker.log, and must exist.
+    """A job in its worker process. `folder` holds events.jsonl and worker.log.
 
     Call `poll()` from a timer; it never blocks. `result` is the last event once the run has ended. `made`: folders that
-    are there for this job alone, and go with it when no case was finished.
+    are there for this job alone, and go with it when no case was finished. `lock` is held by the worker as well.
     """
 
-    def __init__(self, job: Job, folder: Path, made: Sequence[Path]) -> None:
+    def __init__(self, job: Job, job_folder: Path, made: Sequence[Path], lock: Lock, share: Share) -> None:
         self.job = job
-        self.folder = folder
+        self.folder = share.folder(job_folder)
+        self._job_folder = job_folder
         self._made = made
+        self._lock = lock
+        self._share = share
         self.result: Event | None = None
-        self._events = EventReader(folder)
+        for name in (EVENTS_FILE, CANCEL_FILE):  # of the run that is resumed
+            (self.folder / name).unlink(missing_ok=True)
+        self._events = EventReader(self.folder)
         self._last_word: Event | None = None
         self._kill_at: float | None = None
-        job.write(folder)
-        with (folder / _LOG_FILE).open("wb") as log:
+        job.write(self.folder)
+        with (self.folder / _LOG_FILE).open("wb") as log:
             self._process = subprocess.Popen(
-                [python_executable(), "-m", "MedUnlearnableLib.jobs.worker", str(folder)],
+                [
+                    python_executable(),
+                    "-m",
+                    "MedUnlearnableLib.jobs.worker",
+                    str(job_folder),
+                    *map(str, astuple(share)),
+                ],
                 stdin=subprocess.PIPE,  # its closing tells the worker that this process is gone
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
-                **_own_process_group(),
+                **_inherited(lock),
             )
 
     @property
@@ -91,18 +139,18 @@ class RunningJob:
         events = self._events.new_events()
         self._last_word = next((event for event in events if event["event"] == "finished"), self._last_word)
         if over and self.result is None:
-            self._close()
             if self._last_word is None:
                 self._last_word = self._unexplained_end()
                 events.append(self._last_word)
-            self._leave_nothing_of_nothing()
+                self._tidy_up_after_a_kill()
+            self._close()
             self.result = self._last_word
         return events
 
     @property
     def finished_any(self) -> bool:
         """Whether there is something to hand out; known once the run is over."""
-        return (self.job.private / MANIFEST).exists()
+        return Account(self.job, self._job_folder).finished_any
 
     def end(self) -> None:
         """Ends the worker at once, in the middle of whatever it does."""
@@ -148,27 +196,50 @@ class RunningJob:
     def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
+        self._lock.release()
+        if self._share.leads:
+            _leave_nothing_of_nothing(self.job, self._job_folder, self._made)
+
+    def _tidy_up_after_a_kill(self) -> None:
+        """What the worker would have done itself. Other ranks may be writing still: then it is left to --resume."""
+        if not self._share.is_alone:
+            return
         remove_unfinished(self.job.out)
         remove_unfinished(self.job.private)
-
-    def _leave_nothing_of_nothing(self) -> None:
-        """A run that finished no case takes its folders along."""
-        if not self.finished_any:
-            _remove(self.folder, self._made)
+        account = Account(self.job, self._job_folder)
+        account.remove_unfinished_cases()
+        account.write_manifests()
 
 
-def refuse_before_start(job: Job) -> None:
+def refuse_before_start(job: Job, resume: bool = False) -> None:
     """Everything that can be known without reading a voxel. A job refused here has written nothing."""
     build(job)
-    OutputFolder(job.out).refuse_unusable(job.private, job.cases)
-    if job.save_state is not None:
-        if job.save_state.exists():
-            raise Refused(
-                f"--save-state {job.save_state} exists already; give a new name, an old key is never overwritten"
-            )
-        if job.out.resolve() in (job.save_state.resolve(), *job.save_state.resolve().parents):
-            raise Refused(f"--save-state {job.save_state} lies in --out, which is handed out; keep the key elsewhere")
-        refuse_unwritable("--save-state", job.save_state)
+    if is_held(job.out / LOCK_FILE):
+        raise _in_use(job.out)
+    resumes = resume and (job.private / JOB_FOLDER / JOB_FILE).exists()
+    OutputFolder(job.out).refuse_unusable(job.private, job.cases, resumes)
+    if resumes:
+        _refuse_other_job(job, job.private / JOB_FOLDER)
+    if job.save_state is not None and not (resumes and job.save_state.exists()):
+        _refuse_state_file(job.save_state, job.out)
+
+
+def _refuse_state_file(path: Path, out: Path) -> None:
+    if path.exists():
+        raise Refused(f"--save-state {path} exists already; give a new name, an old key is never overwritten")
+    if out.resolve() in (path.resolve(), *path.resolve().parents):
+        raise Refused(f"--save-state {path} lies in --out, which is handed out; keep the key elsewhere")
+    refuse_unwritable("--save-state", path)
+
+
+def _refuse_other_job(job: Job, job_folder: Path) -> None:
+    """A run goes on with the inputs and options it was started with, or not at all."""
+    differences = job.differences(job_folder / JOB_FILE)
+    if differences:
+        raise Refused(
+            f"{job.out}: the run in this folder was started with another {', '.join(differences)}; "
+            "repeat its command with --resume, or give a new folder"
+        )
 
 
 def python_executable() -> str:
@@ -192,11 +263,14 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (library_parent, inherited)))}
 
 
-def _own_process_group() -> dict[str, Any]:
-    """Ctrl-C in the terminal reaches this process only; the worker is stopped by the cancel file."""
+def _inherited(lock: Lock) -> dict[str, Any]:
+    """Its own process group: Ctrl-C in the terminal reaches this process only; the worker is stopped by the cancel
+    file. The lock: a worker whose starter was killed finishes its step before another run may begin (not on Windows,
+    where locks are not inherited).
+    """
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
+    return {"start_new_session": True, "pass_fds": (lock.descriptor,)}
 
 
 def _sleep() -> None:

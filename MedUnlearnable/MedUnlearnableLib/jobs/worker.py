@@ -1,4 +1,4 @@
-"""The worker process: `python -m MedUnlearnableLib.jobs.worker FOLDER` does the job in FOLDER/job.json.
+"""The worker process: `python -m MedUnlearnableLib.jobs.worker FOLDER RANK SIZE` does its share of FOLDER/job.json.
 
 A process of its own, because a Python thread starves inside Slicer's event loop and a lack of memory must not take
 Slicer down. It stops when FOLDER/cancel appears or when the process that started it closes its end of stdin.
@@ -12,125 +12,158 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..engine.errors import Cancelled, MedUnlearnableError
+from ..engine.errors import Cancelled, MedUnlearnableError, Refused
 from ..engine.record import Record
+from ..engine.umed import UMed
 from ..files.cases import FileCases, first_names
-from ..files.outputs import OutputFolder, private_entry, unprotected_share, write_private_manifest
+from ..files.lock import Lock
+from ..files.outputs import OutputFolder, private_entry, remove_unfinished, unprotected_share
 from ..files.volume import PRIVATE_MODE, write_json
+from .account import FAILED, Account
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
 from .methods import METHOD_NAMES, build
+from .share import READY_FILE, Share
 
 #: Above this share of clean copies the protection of the others is undone; the run then ends with exit code 1.
 LARGEST_UNPROTECTED_SHARE = 0.10
 _NO_MEMORY = "the memory does not suffice for this image; close other programs or use a smaller image"
 
 
-def main(folder: Path) -> int:
+def main(job_folder: Path, share: Share) -> int:
     """Does the job; whatever happens, the last event says how it ended."""
+    folder = share.folder(job_folder)
     events = EventWriter(folder)
     try:
         job = Job.read(folder / JOB_FILE)
         os.set_blocking(0, False)
-        progress = WatchedProgress(folder, events, len(job.cases), _starter_is_gone)
-        code, message = Run(job, events, progress).run()
+        progress = WatchedProgress(folder, events, len(share.of(job.cases)), _starter_is_gone)
+        code, message = Run(job, job_folder, share, events, progress).run()
     except MedUnlearnableError as error:
         code, message = error.exit_code, str(error)
-    except MemoryError:
-        code, message = 1, _NO_MEMORY
+    except (MemoryError, OSError) as error:
+        code, message = 1, _sentence(error)
     events.write("finished", exit_code=code, message=message)
     return code
 
 
 class Run:
-    """One run over all cases: fit, protect each case and write it, then the manifests."""
+    """One run over the cases of a share: fit, protect each case and write it; rank 0 writes the manifests."""
 
-    def __init__(self, job: Job, events: EventWriter, progress: WatchedProgress) -> None:
+    def __init__(
+        self, job: Job, job_folder: Path, share: Share, events: EventWriter, progress: WatchedProgress
+    ) -> None:
         self.job = job
+        self.job_folder = job_folder
+        self.share = share
         self.events = events
         self.progress = progress
+        self.account = Account(job, job_folder, share.rank)
         self.cases = FileCases(job.cases)
         self.out = OutputFolder(job.out)
-        self.entries: list[dict[str, Any]] = []
-        self.private_entries: list[dict[str, Any]] = []
 
     def run(self) -> tuple[int, str]:
-        method, why = build(self.job)
-        self.events.write("started", method=METHOD_NAMES[self.job.method], profile=method.params.profile, why=why)
-        cancelled: Cancelled | None = None
         try:
+            finished = self._take_up() if self.share.leads else 0
+            method = self._method(finished)
+            if self.share.leads:
+                Lock.take(self.job_folder / READY_FILE)  # held to the end of this process: the other ranks begin
+            done = {line["entry"]["id"] for line in self.account.lines().values() if line["private"]}
+            for number, case_id in enumerate(self.share.of(self.cases.ids)):
+                if case_id not in done:
+                    self.progress.begin(case_id, number)
+                    self._protect(method, case_id)
+            self.share.say_done(self.job_folder)
+            if self.share.leads:
+                self.share.wait_for_others(
+                    self.job_folder, lambda rank: self.progress.step("wait", rank, self.share.size)
+                )
+        except MedUnlearnableError:
+            if self.share.leads:
+                self.account.write_manifests()
+            raise
+        if not self.share.leads:
+            return 0, f"share {self.share.rank + 1} of {self.share.size} done; rank 0 writes the manifest"
+        self.account.write_manifests()
+        if self.job.save_state and self.account.finished_any:
+            write_json(self.job.save_state, method.state_dict(), mode=PRIVATE_MODE)
+        return self._verdict()
+
+    def _take_up(self) -> int:
+        """Clears what an interrupted run has left, and returns how many of its cases are finished."""
+        self.share.forget_done(self.job_folder)
+        if self.account.saved_state() is None:
+            return 0
+        remove_unfinished(self.job.out)
+        remove_unfinished(self.job.private)
+        return self.account.keep_verified()
+
+    def _method(self, finished: int) -> UMed:
+        """As the interrupted run, or rank 0, left it; else new and fitted. The key is saved before it is used."""
+        saved = self.account.saved_state()
+        if saved is None:
+            method, why = build(self.job)
+            self.account.save_state(method, why, fitted=False)
+        else:
+            method, why = UMed.from_state(saved["state"]), saved["run"]["profile_reason"]
+        self.events.write(
+            "started", method=METHOD_NAMES[self.job.method], profile=method.params.profile, why=why, finished=finished
+        )
+        if saved is None or not saved["fitted"]:
             if self.job.state is None:
                 method.fit(self.cases, self.progress)
-            for number, case_id in enumerate(self.cases.ids):
-                self.progress.begin(case_id, number)
-                self.entries.append(self._protect(method, case_id))
-                if self.private_entries:
-                    self._write_account(method, why)  # after each case: a run that is killed must not lose its key
-        except Cancelled as stop:
-            cancelled = stop
-        if self.job.save_state and self.private_entries and cancelled is None:
-            write_json(self.job.save_state, method.state_dict(), mode=PRIVATE_MODE)
-        return self._verdict(cancelled)
+            self.account.save_state(method, why, fitted=True)
+        return method
 
-    def _protect(self, method: Any, case_id: str) -> dict[str, Any]:
+    def _protect(self, method: UMed, case_id: str) -> None:
         """One case to its end. A case that cannot be protected is named and the others go on."""
+        files = self.cases.files[case_id]
         try:
             protected = method.protect(self.cases.load(case_id), self.progress)
             self.progress.step("write", 0, 1)
-            entry = self.out.write(self.cases.files[case_id], self.cases.stored(case_id), protected)
+            entry = self.out.write(files, self.cases.stored(case_id), protected)
+            private = private_entry(files)
         except Cancelled:
             raise
-        except (MedUnlearnableError, MemoryError) as error:
-            message = _NO_MEMORY if isinstance(error, MemoryError) else str(error)
-            files = self.cases.files[case_id]
-            names_a_file = any(path.name in message for path in (files.image, files.label) if path)
+        except (MedUnlearnableError, MemoryError, OSError) as error:
+            self.out.remove_cases([files], ())
+            message = _sentence(error)
+            names_a_file = any(path.name in message for path in files.inputs)
             named = message if names_a_file else f"{case_id}: {message}"
-            self.events.write("case", case=case_id, state="failed", error=named)
-            return {"id": case_id, "state": "failed", "error": named}
-        self.private_entries.append(private_entry(self.cases.files[case_id]))
+            self.account.add_failed(case_id, named)
+            self.events.write("case", case=case_id, state=FAILED, error=named)
+            return
+        try:
+            self.account.add_finished(entry, private)
+        except Refused:
+            self.out.remove_cases([files], ())  # not in the journal, so not there
+            raise
         self.events.write("case", case=case_id, state=entry["state"], **_figures(protected.record))
-        return entry
 
-    def _write_account(self, method: Any, why: str) -> None:
-        run = {
-            "software": f"MedUnlearnable {__version__}",
-            "method": METHOD_NAMES[self.job.method],
-            "profile": method.params.profile,
-            "profile_reason": why,
-            "seed_id": method.streams.seed_id,
-            "complete": len(self.entries) == len(self.cases.ids),
-        }
-        self.out.write_manifest(run, [self._without_folders(entry) for entry in self.entries])
-        secrets = {**run, "seed": method.streams.seed.hex(), "state": method.state_dict()}
-        write_private_manifest(self.job.private, secrets, self.private_entries)
-
-    def _without_folders(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """For the manifest that is handed out: names of files stay, where they lie at the owner's does not."""
-        if "error" not in entry:
-            return entry
-        files = self.cases.files[entry["id"]]
-        text = entry["error"].replace(f"{self.job.out}{os.sep}", "")
-        for path in (files.image, files.label):
-            text = text.replace(str(path), path.name) if path else text
-        return {**entry, "error": text}
-
-    def _verdict(self, cancelled: Cancelled | None) -> tuple[int, str]:
-        failed = [entry for entry in self.entries if entry["state"] == "failed"]
-        clean = [entry["id"] for entry in self.entries if entry["state"] == "unchanged"]
-        share = unprotected_share(self.entries)
-        if cancelled is not None:
-            return cancelled.exit_code, str(cancelled)
-        if failed and len(self.entries) == 1:
-            return 1, failed[0]["error"]
+    def _verdict(self) -> tuple[int, str]:
+        lines = self.account.lines().values()
+        entries = [line["entry"] for line in lines]
+        failed = [line["error"] for line in lines if "error" in line]
+        clean = [entry["id"] for entry in entries if entry["state"] == "unchanged"]
+        share = unprotected_share(entries)
+        if failed and len(entries) == 1:
+            return 1, failed[0]
         if failed:
-            return 1, f"{len(failed)} of {len(self.entries)} cases failed, the first: {failed[0]['error']}"
+            return 1, f"{len(failed)} of {len(entries)} cases failed, the first: {failed[0]}"
         if share > LARGEST_UNPROTECTED_SHARE:
             return 1, (
                 f"{share:.0%} of the cases stay clean copies ({first_names(clean)}); above "
                 f"{LARGEST_UNPROTECTED_SHARE:.0%} they undo the protection of the others: leave them out"
             )
-        return 0, f"{len(self.entries)} of {len(self.cases.ids)} cases done"
+        return 0, f"{len(entries)} of {len(self.cases.ids)} cases done"
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}; check the folder and the disk"
+    return str(error)
 
 
 def _figures(record: Record) -> dict[str, Any]:
@@ -158,4 +191,4 @@ def _starter_is_gone() -> bool:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), Share(int(sys.argv[2]), int(sys.argv[3]))))
