@@ -27,7 +27,7 @@ class Row:
     @classmethod
     def of(cls, pack: CaseRow) -> Row:
         folders = pack.imagesFolder, pack.labelsFolder, pack.outputFolder
-        return cls(pack.volume, pack.segmentation, tuple(pack.segmentIDs), *folders)
+        return cls(_in_scene(pack.volume), _in_scene(pack.segmentation), tuple(pack.segmentIDs), *folders)
 
     @property
     def image_text(self) -> str:
@@ -73,6 +73,11 @@ def reason_not_to_start(rows: list[Row]) -> str:
         if row.problem:
             return _("Row {number}: {problem}").format(number=number, problem=row.problem)
     return ""
+
+
+def _in_scene(node: Any) -> Any:
+    """None for a node that is just being removed: the parameter node still refers to it while the scene tells."""
+    return node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
 
 
 def image_volumes() -> list[Any]:
