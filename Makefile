@@ -24,20 +24,22 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest Testing/panel
 	cd $(HOST) && ../../$(BIN)/python -m pytest tests
 
-bench: $(VENV)/.scene
+bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/volume_cost.py
 	$(BIN)/python Testing/benchmarks/real_samples.py
 	$(BIN)/python Testing/benchmarks/carrier_key.py
+	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
 # Half an hour on 2 cores; a cell that has its result is not run again.
 bench-strength: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/instant_strength.py
 
-figures: $(VENV)/.scene
+figures: $(VENV)/.test
 	rm -rf build/figures
 	$(BIN)/medunlearnable demo --out build/figures
 	mkdir -p Resources/Figures
 	cp "build/figures/generated CT.png" Resources/Figures/demo.png
+	$(BIN)/python Testing/benchmarks/panel_figures.py
 
 clean:
 	rm -rf $(VENV) demo build
