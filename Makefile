@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # PyTorch's own CPU wheels where they can be reached (one retry, then the plain index); constraints.txt pins the release.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt
 PIP_TORCH := $(PIP) --retries 1 --timeout 10 --extra-index-url https://download.pytorch.org/whl/cpu
 
 # The stand-in for the Slicer application that the panel is tested in. A process of its own: the other rings run without Qt.
