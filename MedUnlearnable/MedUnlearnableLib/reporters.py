@@ -92,8 +92,7 @@ class BarReporter(LineReporter):
         super().close(result, job)
 
     def _show_progress(self, event: Event) -> None:
-        part = event["done"] / event["total"] if event["stage"] == "protect" and event["total"] else 0.0
-        self._bar.n = event["number"] + round(part, 2)
+        self._bar.n = event["number"] + round(event["case_share"], 2)
         self._bar.set_postfix_str(f"{event['case'] or ''} {event['stage']}")
 
     def _line(self, text: str, stream: TextIO) -> None:

@@ -1,7 +1,7 @@
 """The event file: one JSON object a line, appended by the worker, read by whoever watches.
 
 started   method, profile, why, finished (cases of an interrupted run that are kept)
-progress  stage, case, number, of (cases), done, total (steps of the stage), case_eta_s, eta_s, memory_mb
+progress  stage, case, number, of (cases), done, total (steps), case_share (0..1), case_eta_s, eta_s, memory_mb
 case      case, state, error or warnings, psnr_db, ssim, max_change, units, share_changed, seconds
 warning   message
 finished  exit_code, message, out, private: the last line of every run
@@ -22,7 +22,7 @@ from ..engine.progress import Progress
 EVENTS_FILE = "events.jsonl"
 CANCEL_FILE = "cancel"
 _SECONDS_BETWEEN = 0.1  # neither event nor look at the cancel file more often than this
-#: Where in the time of a case a stage begins and ends (measured on CT of 50 to 300 slices); for the time left.
+#: Where in the time of a case a stage begins and ends (measured on CT of 50 to 300 slices).
 _PARTS_OF_A_CASE = {"read": (0.0, 0.1), "protect": (0.1, 0.6), "quality": (0.6, 0.8), "write": (0.8, 1.0)}
 _TOO_EARLY = 0.15  # of a case: before this its own pace says nothing
 
@@ -88,7 +88,8 @@ class WatchedProgress(Progress):
         self._last = now
         if self._orphaned() or self._cancel.exists():
             raise Cancelled
-        case_left, left = self._time_left(now, stage, done / total if total else 0.0)
+        share = self._share_of_case(stage, done / total if total else 0.0)
+        case_left, left = self._time_left(now, share)
         self._events.write(
             "progress",
             stage=stage,
@@ -97,17 +98,23 @@ class WatchedProgress(Progress):
             of=self._cases,
             done=done,
             total=total,
+            case_share=round(share, 3),
             case_eta_s=case_left,
             eta_s=left,
             memory_mb=peak_memory_mb(),
         )
 
-    def _time_left(self, now: float, stage: str, share: float) -> tuple[float | None, float | None]:
-        """Seconds left for this case and for the run: from its own pace in the first case, then from the mean."""
+    def _share_of_case(self, stage: str, share_of_stage: float) -> float:
+        """How much of the case is done; 0 while the cohort is looked at."""
         if self._case is None or stage not in _PARTS_OF_A_CASE:
-            return None, None
+            return 0.0
         begin, end = _PARTS_OF_A_CASE[stage]
-        done = begin + share * (end - begin)
+        return begin + share_of_stage * (end - begin)
+
+    def _time_left(self, now: float, done: float) -> tuple[float | None, float | None]:
+        """Seconds left for this case and for the run: from its own pace in the first case, then from the mean."""
+        if self._case is None:
+            return None, None
         if self._begun > 1:
             seconds_per_case = (self._case_began - self._first_began) / (self._begun - 1)
         elif done >= _TOO_EARLY:

@@ -198,9 +198,8 @@ class ProtectPanel:
             self._mark(event["case"], _("failed") if "error" in event else _("done"))
 
     def _show_progress(self, event: dict[str, Any]) -> None:
-        within = event["done"] / event["total"] if event["total"] else 0.0
         self.ui.progressBar.setRange(0, 100 * event["of"])
-        self.ui.progressBar.setValue(int(100 * (event["number"] + within)))
+        self.ui.progressBar.setValue(int(100 * (event["number"] + event["case_share"])))
         stage = _STAGES.get(event["stage"], event["stage"])
         left = "" if event["eta_s"] is None else _(", about {seconds:.0f} s left").format(seconds=event["eta_s"])
         case = event["case"] or _("all cases")
