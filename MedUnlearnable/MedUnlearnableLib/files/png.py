@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import Refused
-from .volume import StoredImage, read_bytes
+from .volume import StoredImage, decoded, read_bytes
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 6: 3}  # color type: channels without alpha
@@ -33,7 +33,7 @@ def read(path: Path) -> StoredImage:
     if color not in _CHANNELS or depth not in (8, 16):
         kind = _NOT_READ.get(color, f"{depth} bit")
         raise Refused(f"{path}: a PNG with {kind} is not supported; convert it to gray or RGB of 8 or 16 bit")
-    pixels = _decode(path, height, width)  # [H, W, C], alpha last
+    pixels = decoded(path, "PNGImageIO").reshape(height, width, -1)  # [H, W, C], alpha last
 
     def write_to(file: IO[bytes], array: NDArray[Any]) -> None:
         rows = pixels.copy()
@@ -67,21 +67,6 @@ def _chunks(path: Path, content: bytes) -> list[Chunk]:
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13 or not any(kind == b"IDAT" for kind, _ in chunks):
         raise damaged
     return chunks
-
-
-def _decode(path: Path, height: int, width: int) -> NDArray[Any]:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("PNGImageIO")
-    try:
-        pixels = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
-        raise Refused(
-            f"{path}: the picture cannot be decoded, so it is damaged; copy it again from its source"
-        ) from None
-    return pixels.reshape(height, width, -1)
 
 
 def _with_data(chunks: list[Chunk], data: bytes) -> list[Chunk]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine.errors import Refused
-from .volume import StoredImage, raw_bytes, read_bytes
+from .volume import StoredImage, decoded, raw_bytes, read_bytes
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _SAMPLES, _ROWS_PER_STRIP, _STRIP_SIZES, _PLANAR = 273, 277, 278, 279, 284
@@ -111,17 +111,7 @@ def _size(order: str, entries: dict[int, _Entry]) -> tuple[int, int]:
 
 def _decode(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> NDArray[Any]:
     """[H, W, C]. The decoder turns what it does not know, such as tiles, into 8-bit RGBA: refused, not converted."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.SetImageIO("TIFFImageIO")
-    try:
-        pixels = sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError:
-        raise Refused(
-            f"{path}: the picture cannot be decoded, so it is damaged; copy it again from its source"
-        ) from None
+    pixels = decoded(path, "TIFFImageIO")
     if pixels.dtype != dtype or pixels.size != np.prod(shape):
         raise Refused(f"{path}: a TIFF of tiles or of a rare layout cannot be read exactly; save it in strips")
     return pixels.reshape(shape)

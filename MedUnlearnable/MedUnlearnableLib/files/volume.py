@@ -133,6 +133,21 @@ def write_folder_atomically(
             check(temporary)
 
 
+def decoded(path: Path, image_io: str) -> NDArray[Any]:
+    """The pixels of a picture as SimpleITK's reader of that name gives them; a damaged file is refused by name."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO(image_io)
+    try:
+        return sitk.GetArrayFromImage(reader.Execute())
+    except RuntimeError:
+        raise Refused(
+            f"{path}: the picture cannot be decoded, so it is damaged; copy it again from its source"
+        ) from None
+
+
 def remove(path: Path) -> None:
     """A file or a whole folder; no complaint where there is none."""
     if path.is_dir():
