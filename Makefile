@@ -28,6 +28,7 @@ bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/volume_cost.py
 	$(BIN)/python Testing/benchmarks/real_samples.py
 	$(BIN)/python Testing/benchmarks/carrier_key.py
+	$(BIN)/python Testing/benchmarks/scale_thousand_cases.py
 	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
 # Half an hour on 2 cores; a cell that has its result is not run again.
