@@ -21,7 +21,7 @@ from ..engine.progress import Progress
 
 EVENTS_FILE = "events.jsonl"
 CANCEL_FILE = "cancel"
-_SECONDS_BETWEEN = 0.1  # neither event nor look at the cancel file more often than this
+_SECONDS_BETWEEN = 0.1  # within a stage, neither event nor look at the cancel file more often than this
 #: Where in the time of a case a stage begins and ends (measured on CT of 50 to 300 slices).
 _PARTS_OF_A_CASE = {"read": (0.0, 0.1), "protect": (0.1, 0.6), "quality": (0.6, 0.8), "write": (0.8, 1.0)}
 _TOO_EARLY = 0.15  # of a case: before this its own pace says nothing
@@ -69,7 +69,7 @@ class WatchedProgress(Progress):
         self._number = 0
         self._begun = 0  # cases begun by this process; a resumed run has finished ones that took no time
         self._first_began = self._case_began = 0.0
-        self._last = 0.0
+        self._stage, self._last = "", 0.0
 
     def begin(self, case_id: str, number: int) -> None:
         """Cases before `number` are finished; `case_id` is next."""
@@ -78,14 +78,14 @@ class WatchedProgress(Progress):
         if not self._begun:
             self._first_began = self._case_began
         self._begun += 1
-        self._last = 0.0
+        self._stage = ""
         self.step("read", 0, 1)
 
     def step(self, stage: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN:
+        if stage == self._stage and now - self._last < _SECONDS_BETWEEN:
             return
-        self._last = now
+        self._stage, self._last = stage, now
         if self._orphaned() or self._cancel.exists():
             raise Cancelled
         share = self._share_of_case(stage, done / total if total else 0.0)
