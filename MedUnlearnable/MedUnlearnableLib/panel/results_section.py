@@ -12,7 +12,11 @@ import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
+from ..files import formats
+from ..files.outputs import RECORD_ENDING
+from ..files.volume import write_atomically
 from ..scene.protect_job import Outcome
+from ..scene.volumes import RECORD_REFERENCE
 from .comparison import Comparison
 from .results_table import ResultsTable, verdict_of
 
@@ -88,11 +92,11 @@ class ResultsSection:
             self._save_to(outcome.volumeNode, Path(str(path)))
 
     def _save_to(self, node: Any, path: Path) -> None:
-        record = node.GetNodeReference("MedUnlearnable.record")
+        record = node.GetNodeReference(RECORD_REFERENCE).GetText().encode()
         if not slicer.util.saveNode(node, str(path)):
             self._tell_failure(_("{path} could not be written; check the folder and the free space.").format(path=path))
             return
-        path.with_name(path.name.split(".")[0] + ".medunlearnable.json").write_text(record.GetText(), "utf-8")
+        write_atomically(path.with_name(formats.stem(path) + RECORD_ENDING), lambda file: file.write(record))
         self.ui.statusLabel.text = _("Saved {path} with its record; both may be handed out.").format(path=path)
 
     def _remove(self, _checked: bool = False) -> None:

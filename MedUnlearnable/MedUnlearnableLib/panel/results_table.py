@@ -9,6 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene.protect_job import Outcome
+from ..scene.volumes import RECORD_REFERENCE
 
 _ROW_HEIGHT = 30
 _ROWS_SHOWN = 5
@@ -53,7 +54,7 @@ class ResultsTable:
     def remove_nodes(self) -> None:
         """Removes the result volumes with their records and display nodes."""
         for node in self.nodes():
-            for extra in (node.GetNodeReference("MedUnlearnable.record"), node.GetDisplayNode()):
+            for extra in (node.GetNodeReference(RECORD_REFERENCE), node.GetDisplayNode()):
                 if extra is not None:
                     slicer.mrmlScene.RemoveNode(extra)
             slicer.mrmlScene.RemoveNode(node)
