@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import Refused
+from .window import stored_quantum
 
 #: Voxel (i, j, k) may lie this far (in voxels) from where another file of the same case puts it.
 GEOMETRY_TOLERANCE_VOXELS = 1e-2
+#: An image whose 0.5 percentile lies below holds air around a body: CT.
+CT_AIR_HU = -500.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,16 @@ class Case:
     def shape_kji(self) -> tuple[int, int, int]:
         _, depth, height, width = self.image.shape
         return depth, height, width
+
+    @cached_property
+    def looks_like_ct(self) -> bool:
+        """Whole numbers whose 0.5 percentile is air. Kept, for it takes a percentile of the whole image."""
+        values = self.image if np.issubdtype(self.image.dtype, np.integer) else self.image[np.isfinite(self.image)]
+        slope, intercept = self.units.slope, self.units.intercept
+        lowest, highest = (float(v) * slope + intercept for v in (values.min(initial=0), values.max(initial=0)))
+        if min(lowest, highest) > CT_AIR_HU or stored_quantum(self.image) is None:  # the cheap way out for most MR
+            return False
+        return bool(np.percentile(values, 0.5 if slope > 0 else 99.5) * slope + intercept <= CT_AIR_HU)
 
     @property
     def has_foreground(self) -> bool:

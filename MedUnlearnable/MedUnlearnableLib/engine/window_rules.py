@@ -22,7 +22,6 @@ Rule = Literal["ct", "mr", "picture", "fixed"]
 
 PERCENTILES = (0.5, 99.5)
 CT_NARROWEST_HU = 350.0
-CT_AIR_HU = -500.0  # an image whose 0.5 percentile lies below holds air around a body: CT
 _HU_BINS = (-32768, 32767)
 
 
@@ -56,7 +55,7 @@ class WindowSetting:
             return "picture" if case.image.dtype == np.uint8 else "mr"
         if case.modality:
             return "ct" if case.modality == "CT" else "mr"
-        return "ct" if _looks_like_ct(case) else "mr"
+        return "ct" if case.looks_like_ct else "mr"
 
 
 @dataclass
@@ -114,13 +113,3 @@ def _percentiles_of_signal(case: Case) -> tuple[float, float]:
         raise Refused("every voxel is zero or not a number, so there is nothing to protect; leave the image out")
     lo, hi = np.percentile(signal, PERCENTILES, overwrite_input=True)
     return float(lo), float(hi)
-
-
-def _looks_like_ct(case: Case) -> bool:
-    values = case.image if np.issubdtype(case.image.dtype, np.integer) else case.image[np.isfinite(case.image)]
-    to_hu = case.units.slope, case.units.intercept
-    lowest, highest = (float(v) * to_hu[0] + to_hu[1] for v in (values.min(initial=0), values.max(initial=0)))
-    if min(lowest, highest) > CT_AIR_HU or stored_quantum(case.image) is None:  # the cheap way out for most MR
-        return False
-    percentile = np.percentile(values, PERCENTILES[0] if case.units.slope > 0 else PERCENTILES[1])
-    return bool(percentile * to_hu[0] + to_hu[1] <= CT_AIR_HU)

@@ -85,13 +85,14 @@ class OutputFolder:
         if files.label is not None:
             labels = self._write_label(files.image, files.label, undo)
             entry["label"] = labels[0]
-        entry["sha256"] = sha256_of(written)
+        names = dict.fromkeys((target.name, written.name, *labels))
+        entry["files"] = {name: sha256_of(self.folder / name) for name in names}
+        entry["sha256"] = entry["files"][written.name]
         record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
         write_json(record_path, {**protected.record.to_json(), "file": written.name, "file_sha256": entry["sha256"]})
         entry["record"] = record_path.name
         entry["warnings"] = list(protected.record.warnings)
-        names = dict.fromkeys((target.name, written.name, *labels, record_path.name))
-        entry["files"] = {name: sha256_of(self.folder / name) for name in names}
+        entry["files"][record_path.name] = sha256_of(record_path)
         return entry
 
     def _write_data(self, stored: StoredImage, protected: Protected, undo: ExitStack) -> Path | None:
