@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from .augment import RECIPES, augment
 from .defenses import DEFENSES, defend
-from .errors import MedUnlearnableError, Refused, UsageError
+from .errors import Refused, UsageError
 from .networks import ARCHITECTURES, seeded_network
 from .progress import Progress
 from .scores import Interval, dsc, hd95, paired_bootstrap
+from .training import TrainingSettings, memory_format, nan_to_none, train, with_clean_cases, z_scored
 
 if TYPE_CHECKING:
     import torch
@@ -32,32 +33,23 @@ _TRAIN_SCORE_IMAGES = 32  # protected training images scored at the end; enough 
 
 
 @dataclass(frozen=True)
-class AttackSettings:
+class AttackSettings(TrainingSettings):
     """One attacker. The same settings, data, device and thread count repeat the result on the CPU."""
 
     architecture: str = "unet"  # one of networks.ARCHITECTURES
     width: int = 16  # channels at full resolution
     recipe: str = "plain"  # one of augment.RECIPES
     defense: str = "none"  # one of defenses.DEFENSES, on training and test images
-    clean_share: float = 0.0  # share of training cases the attacker has unprotected, 0 to 1
-    steps: int = 1000
-    batch_size: int = 16
-    learning_rate: float = 3e-3  # peak of the one-cycle schedule (Smith and Topin, arXiv 1708.07120)
-    weight_decay: float = 1e-2
-    seed: int = 0  # weights, order of images, augmentations, which cases are clean
-    device: str = "cpu"
-    curve_points: int = 4  # tests on the way, the last one after the last step
     window: tuple[float, float] = (0, 255)  # stored values, for JPEG
     spacing_mm: tuple[float, ...] | None = None  # per side; None means 1
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, known in (("architecture", ARCHITECTURES), ("recipe", RECIPES), ("defense", DEFENSES)):
             if getattr(self, name) not in known:
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
-        if min(self.width, self.steps, self.batch_size, self.curve_points) < 1:
-            raise UsageError("width, steps, batch_size and curve_points must be at least 1")
-        if not 0 <= self.clean_share <= 1:
-            raise UsageError(f"clean_share is a share from 0 to 1, not {self.clean_share}")
+        if self.width < 1:
+            raise UsageError("width must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -139,7 +131,7 @@ class AttackResult:
 
     def to_json(self) -> dict[str, Any]:
         """Strict JSON: nan becomes null."""
-        return _nan_to_none(asdict(self))
+        return nan_to_none(asdict(self))
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> AttackResult:
@@ -178,14 +170,23 @@ def attack(data: AttackData, settings: AttackSettings, progress: Progress | None
 
     began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
-    train = _tensor(_training_images(data, settings, generator), settings)
-    test = _tensor(data.test_images, settings)
+    protected = with_clean_cases(data.train_images, data.clean_train_images, data.train_cases, settings, generator)
+    images, test = (_tensor(stored, settings) for stored in (protected, data.test_images))
     values = (0, *data.label_values)
-    network = _network(train, len(values), settings)
-    classes = torch.from_numpy(np.searchsorted(values, np.where(data.train_labels > 0, data.train_labels, 0)))
+    network = _network(images, len(values), settings)
+    indices = np.searchsorted(values, np.where(data.train_labels > 0, data.train_labels, 0))
+    classes = torch.from_numpy(indices).to(images.device)
+
+    def batch_loss(picked: torch.Tensor) -> torch.Tensor:
+        at = picked.to(images.device)
+        image, target = augment(images[at], classes[at], settings.recipe, generator)
+        with torch.autocast(image.device.type, torch.bfloat16):
+            logits = network(image.contiguous(memory_format=memory_format(image)))
+        return segmentation_loss(logits.float(), target)
+
     score = partial(_table, labels=data.label_values)
     curve = []
-    for step, loss in _training(network, train, classes.to(train.device), settings, generator, progress or Progress()):
+    for step, loss in train(network, len(images), batch_loss, settings, generator, progress or Progress()):
         predictions = _predict(network, test, values)
         curve.append(CurvePoint(step, loss, _mean(score(dsc, predictions, data.test_labels))))
     distance = partial(hd95, spacing_mm=settings.spacing_mm or (1.0,) * (test.ndim - 2))
@@ -197,109 +198,24 @@ def attack(data: AttackData, settings: AttackSettings, progress: Progress | None
         cases=tuple(dict.fromkeys(names)),
         dsc_by_case=_by_case(names, score(dsc, predictions, data.test_labels)),
         hd95_mm_by_case=_by_case(names, score(distance, predictions, data.test_labels)),
-        train_dsc=_mean(score(dsc, _predict(network, train[seen], values), data.train_labels[seen])),
+        train_dsc=_mean(score(dsc, _predict(network, images[seen], values), data.train_labels[seen])),
         curve=curve,
         threads=torch.get_num_threads(),
         seconds=time.monotonic() - began,
     )
 
 
-def _training_images(data: AttackData, settings: AttackSettings, generator: torch.Generator) -> NDArray[np.generic]:
-    """The protected images, with the share of cases that the attacker has clean put in their place."""
-    import torch
-
-    if settings.clean_share == 0:
-        return data.train_images
-    if data.clean_train_images is None:
-        raise UsageError("clean_share needs the clean training images")
-    names = np.asarray(data.train_cases if data.train_cases is not None else range(len(data.train_images)))
-    cases = np.unique(names)
-    wanted = round(settings.clean_share * len(cases))
-    if wanted == 0:
-        raise UsageError(f"clean_share {settings.clean_share} of {len(cases)} training cases is not even one case")
-    clean = np.isin(names, cases[torch.randperm(len(cases), generator=generator).numpy()[:wanted]])
-    return np.where(clean.reshape(-1, *[1] * (data.train_images.ndim - 1)), data.clean_train_images, data.train_images)
-
-
 def _tensor(images: NDArray[np.generic], settings: AttackSettings) -> torch.Tensor:
     """Defended and z-scored, on the device."""
-    import torch
-
-    if settings.device != "cpu" and not torch.cuda.is_available():
-        raise UsageError(f"the device {settings.device!r} was asked for, but PyTorch finds no GPU; use 'cpu'")
-    defended = defend(settings.defense, images, settings.window)
-    sides = tuple(range(2, defended.ndim))
-    deviation = defended.std(axis=sides, keepdims=True)
-    z_scored = (defended - defended.mean(axis=sides, keepdims=True)) / np.maximum(deviation, 1e-6)
-    tensor = torch.from_numpy(z_scored).to(settings.device)
-    return tensor.contiguous(memory_format=_memory_format(tensor))
+    return z_scored(defend(settings.defense, images, settings.window), settings.device)[0]
 
 
 def _network(images: torch.Tensor, classes: int, settings: AttackSettings) -> nn.Module:
     network = seeded_network(
         settings.seed, settings.architecture, images.shape[1], classes, images.shape[2:], settings.width
     )
-    layout: dict[str, Any] = {"memory_format": _memory_format(images)}  # torch's own stubs do not know this argument
+    layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
     return network.to(images.device, **layout)
-
-
-def _memory_format(images: torch.Tensor) -> torch.memory_format:
-    """Channels last: with bfloat16 2.3 times faster than the default on a CPU (measured)."""
-    import torch
-
-    return torch.channels_last if images.ndim == 4 else torch.channels_last_3d
-
-
-def _training(
-    network: nn.Module,
-    images: torch.Tensor,
-    classes: torch.Tensor,
-    settings: AttackSettings,
-    generator: torch.Generator,
-    progress: Progress,
-) -> Iterator[tuple[int, float]]:
-    """Trains, and pauses at every point of the curve with the step and the mean loss since the last one."""
-    import torch
-
-    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
-    points = np.linspace(0, settings.steps, settings.curve_points + 1).round()[1:].astype(int)
-    batches = _batches(len(images), settings.batch_size, generator)
-    losses: list[torch.Tensor] = []
-    for step in range(1, settings.steps + 1):
-        progress.step("attack", step - 1, settings.steps)
-        network.train()
-        picked = next(batches).to(images.device)
-        image, target = augment(images[picked], classes[picked], settings.recipe, generator)
-        with torch.autocast(image.device.type, torch.bfloat16):
-            logits = network(image.contiguous(memory_format=_memory_format(image)))
-        loss = segmentation_loss(logits.float(), target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.detach())
-        if step in points:
-            mean_loss = float(torch.stack(losses).mean())
-            if not math.isfinite(mean_loss):
-                raise MedUnlearnableError(
-                    f"the attacker's training diverged before step {step}; lower its learning rate"
-                )
-            yield step, mean_loss
-            losses.clear()
-    progress.step("attack", settings.steps, settings.steps)
-
-
-def _batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """Indices without end: every image once before any comes again."""
-    import torch
-
-    waiting = torch.empty(0, dtype=torch.long)
-    while True:
-        while len(waiting) < batch_size:
-            waiting = torch.cat([waiting, torch.randperm(count, generator=generator)])
-        yield waiting[:batch_size]
-        waiting = waiting[batch_size:]
 
 
 def segmentation_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -346,14 +262,6 @@ def _by_case(names: Sequence[str], table: NDArray[np.float64]) -> list[list[floa
 
 def _none_to_nan(table: list[list[float | None]]) -> list[list[float]]:
     return [[math.nan if value is None else value for value in row] for row in table]
-
-
-def _nan_to_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _nan_to_none(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_nan_to_none(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _mean(scores: Any) -> float:
