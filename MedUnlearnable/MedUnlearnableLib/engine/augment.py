@@ -47,10 +47,45 @@ NNUNET = (
     Change("gamma", 0.3, 0.7, 1.5, halves=True),  # exponent
 )
 
-#: What an attacker may train with, by name.
-RECIPES: dict[str, tuple[Change, ...]] = {"none": (), "plain": (MIRROR,), "nnunet": NNUNET}
+#: Usual for classifiers: flips and whole pixels of shift, which leave the finest detail as it is.
+SHIFT_FLIP = (MIRROR, Change("shift", 1.0, -1 / 16, 1 / 16))  # share of the side
 
-_SPATIAL = ("mirror", "rotate", "zoom")
+#: Usual for classifiers of medical images: always a little of everything, interpolated.
+STANDARD = (
+    MIRROR,
+    Change("turn", 1.0, -15, 15),  # degrees
+    Change("zoom", 1.0, 0.85, 1.15),
+    Change("shift", 1.0, -0.1, 0.1),
+    Change("contrast", 1.0, 0.8, 1.2),
+    Change("offset", 1.0, -0.2, 0.2),  # standard deviations of the image
+)
+
+#: After RandAugment (Cubuk et al., arXiv 1909.13719): two of nine changes on average, each drawn by itself (there: two
+#: exactly); strengths near its magnitude 9. Identity, equalize and autocontrast are left out: images are z-scored.
+RANDAUGMENT = tuple(
+    Change(name, 2 / 9, low, high)
+    for name, low, high in (
+        ("turn", -27, 27),
+        ("shear", -0.27, 0.27),
+        ("shift", -0.3, 0.3),
+        ("zoom", 0.7, 1.4),
+        ("contrast", 0.1, 1.9),
+        ("offset", -0.9, 0.9),
+        ("sharpness", -0.9, 0.9),
+        ("posterize", 4, 16),  # levels left
+        ("solarize", 0.5, 1.0),  # of the range, from where values are turned over
+    )
+)
+
+#: What an attacker may train with, by name.
+RECIPES: dict[str, tuple[Change, ...]] = {
+    "none": (),
+    "plain": (MIRROR,),
+    "nnunet": NNUNET,
+    "shift_flip": SHIFT_FLIP,
+    "standard": STANDARD,
+    "randaugment": (MIRROR, *RANDAUGMENT),
+}
 
 
 def augment(
@@ -63,13 +98,19 @@ def augment(
     """
     changes = _changes(recipe)
     by_name = {change.name: change for change in changes}
-    image, label = _rotate_and_zoom(image, label, by_name.get("rotate"), by_name.get("zoom"), generator)
+    image, label = _moved(image, label, [by_name[name] for name in _MOVES if name in by_name], generator)
     for change in changes:
-        if change.name not in _SPATIAL:
+        if change.name in _INTENSITY:
             image = _change_some_channels(image, change, generator)
     if "mirror" in by_name:
         image, label = _mirror(image, label, by_name["mirror"], generator)
     return image, label
+
+
+def augment_images(image: torch.Tensor, recipe: str | Sequence[Change], generator: torch.Generator) -> torch.Tensor:
+    """The same for images whose label stays what it is wherever they move."""
+    nowhere = image.new_zeros(()).expand(len(image), *image.shape[2:])
+    return augment(image, nowhere, recipe, generator)[0]
 
 
 def rotation_limit_degrees(sides: Sequence[int]) -> float:
@@ -92,9 +133,10 @@ def _changes(recipe: str | Sequence[Change]) -> Sequence[Change]:
         if recipe not in RECIPES:
             raise UsageError(f"unknown recipe {recipe!r}; known are {', '.join(RECIPES)}")
         return RECIPES[recipe]
+    known = ("mirror", *_MOVES, *_INTENSITY)
     for change in recipe:
-        if change.name not in _SPATIAL and change.name not in _INTENSITY:
-            raise UsageError(f"unknown change {change.name!r}; known are {', '.join((*_SPATIAL, *_INTENSITY))}")
+        if change.name not in known:
+            raise UsageError(f"unknown change {change.name!r}; known are {', '.join(known)}")
     return recipe
 
 
@@ -122,62 +164,113 @@ def _mirror(
     return image, label
 
 
-def _rotate_and_zoom(
-    image: torch.Tensor, label: torch.Tensor, rotate: Change | None, zoom: Change | None, generator: torch.Generator
+def _moved(
+    image: torch.Tensor, label: torch.Tensor, changes: Sequence[Change], generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both in one interpolation: linear for the image, nearest for the label (nnU-Net: linear and a threshold)."""
+    """All in one interpolation: linear for the image, nearest for the label (nnU-Net: linear and a threshold)."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
     count, sides, device = len(image), image.shape[2:], image.device
-    matrix = torch.eye(len(sides), device=device).repeat(count, 1, 1)
+    matrix = torch.eye(len(sides) + 1, device=device).repeat(count, 1, 1)
     changed = torch.zeros(count, dtype=torch.bool, device=device)
-    for change, matrices in ((rotate, _rotations), (zoom, _zooms)):
-        if change is not None:
-            chosen = _uniform([count], generator, device) < change.probability
-            made = matrices(change, count, sides, generator, device)
-            matrix = torch.where(chosen[:, None, None], matrix @ made, matrix)
-            changed |= chosen
+    for change in changes:
+        chosen = _uniform([count], generator, device) < change.probability
+        made = _MOVES[change.name](change, count, sides, generator, device)
+        matrix = torch.where(chosen[:, None, None], matrix @ made, matrix)
+        changed |= chosen
     where = changed.nonzero()[:, 0]
     if len(where) == 0:
         return image, label
     # Turning takes place in pixels: in the grid's own -1..1 coordinates it would shear an oblong image.
-    half = torch.tensor(list(reversed(sides)), dtype=torch.float32, device=device) / 2
-    theta = torch.cat([matrix[where] * half / half[:, None], matrix.new_zeros(len(where), len(sides), 1)], dim=2)
+    half = torch.tensor([*reversed(sides), 2], dtype=torch.float32, device=device) / 2
+    theta = (matrix[where] * half / half[:, None])[:, :-1]
     grid = affine_grid(theta, [len(where), 1, *sides], align_corners=False)
     moved = grid_sample(image[where], grid.to(image.dtype), mode="bilinear", align_corners=False)
     moved_label = grid_sample(label[where, None].float(), grid, mode="nearest", align_corners=False)[:, 0]
     return image.index_copy(0, where, moved), label.index_copy(0, where, moved_label.to(label.dtype))
 
 
+# Below: matrices [count, sides + 1, sides + 1] on (x, y[, z], 1) in pixels from the center.
+
+
+def _identity(count: int, sides: Sequence[int], device: torch.device) -> torch.Tensor:
+    import torch
+
+    return torch.eye(len(sides) + 1, device=device).repeat(count, 1, 1)
+
+
 def _rotations(
     change: Change, count: int, sides: Sequence[int], generator: torch.Generator, device: torch.device
 ) -> torch.Tensor:
-    """Matrices on (x, y) or (x, y, z): about every axis by its own angle, or about z alone."""
-    import torch
-
+    """About every axis by its own angle, or about z alone; strengths are shares of the limit."""
     limit = math.radians(rotation_limit_degrees(sides))
     planes = [(0, 1)] if len(sides) == 2 or is_flat(sides) else [(0, 1), (0, 2), (1, 2)]
-    total = torch.eye(len(sides), device=device).repeat(count, 1, 1)
+    total = _identity(count, sides, device)
     for a, b in planes:
         angle = limit * _strengths(change, [count], generator, device)
-        turn = torch.eye(len(sides), device=device).repeat(count, 1, 1)
-        turn[:, a, a] = turn[:, b, b] = angle.cos()
-        turn[:, b, a] = angle.sin()
-        turn[:, a, b] = -angle.sin()
-        total = total @ turn
+        total = total @ _turned_in_plane(angle, a, b, sides)
     return total
+
+
+def _turns(
+    change: Change, count: int, sides: Sequence[int], generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """In the plane of the slices, by degrees."""
+    angle = _strengths(change, [count], generator, device) * (math.pi / 180)
+    return _turned_in_plane(angle, 0, 1, sides)
+
+
+def _turned_in_plane(angle: torch.Tensor, a: int, b: int, sides: Sequence[int]) -> torch.Tensor:
+    turn = _identity(len(angle), sides, angle.device)
+    turn[:, a, a] = turn[:, b, b] = angle.cos()
+    turn[:, b, a] = angle.sin()
+    turn[:, a, b] = -angle.sin()
+    return turn
 
 
 def _zooms(
     change: Change, count: int, sides: Sequence[int], generator: torch.Generator, device: torch.device
 ) -> torch.Tensor:
+    zoom = _identity(count, sides, device)
+    factors = _strengths(change, [count], generator, device)
+    for axis in range(2 if is_flat(sides) else len(sides)):
+        zoom[:, axis, axis] = factors
+    return zoom
+
+
+def _shears(
+    change: Change, count: int, sides: Sequence[int], generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """In the plane of the slices, along one axis or the other."""
     import torch
 
-    factors = _strengths(change, [count, 1], generator, device).repeat(1, len(sides))
-    if is_flat(sides):
-        factors[:, 2] = 1
-    return torch.diag_embed(factors)
+    shear = _identity(count, sides, device)
+    strength = _strengths(change, [count], generator, device)
+    along_x = _uniform([count], generator, device) < 0.5
+    shear[:, 0, 1] = torch.where(along_x, strength, 0.0)
+    shear[:, 1, 0] = torch.where(along_x, 0.0, strength)
+    return shear
+
+
+def _shifts(
+    change: Change, count: int, sides: Sequence[int], generator: torch.Generator, device: torch.device
+) -> torch.Tensor:
+    """By whole pixels, along every axis by its own share of the side: alone, it interpolates nothing."""
+    shift = _identity(count, sides, device)
+    for axis, side in enumerate(reversed(sides)):
+        shift[:, axis, -1] = (_strengths(change, [count], generator, device) * side).round()
+    return shift
+
+
+#: Changes of place but mirroring, in the order they are applied.
+_MOVES: dict[str, Callable[..., torch.Tensor]] = {
+    "rotate": _rotations,
+    "turn": _turns,
+    "zoom": _zooms,
+    "shear": _shears,
+    "shift": _shifts,
+}
 
 
 def _change_some_channels(image: torch.Tensor, change: Change, generator: torch.Generator) -> torch.Tensor:
@@ -270,6 +363,36 @@ def _gamma_inverted(planes: torch.Tensor, change: Change, generator: torch.Gener
     return -_gamma(-planes, change, generator)
 
 
+def _offset(planes: torch.Tensor, change: Change, generator: torch.Generator) -> torch.Tensor:
+    return planes + _one_each(planes, change, generator)
+
+
+def _sharpness(planes: torch.Tensor, change: Change, generator: torch.Generator) -> torch.Tensor:
+    """Away from the mean of the 3 pixels along each axis, or with a negative strength towards it."""
+    from torch.nn import functional
+
+    pool = functional.avg_pool2d if planes.ndim == 3 else functional.avg_pool3d
+    smooth = pool(planes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+    return planes + _one_each(planes, change, generator) * (planes - smooth)
+
+
+def _posterize(planes: torch.Tensor, change: Change, generator: torch.Generator) -> torch.Tensor:
+    """Rounded to few levels between darkest and brightest; the gradient passes as if nothing were rounded."""
+    flat = planes.flatten(1)
+    low, high = _column(flat.amin(1), planes), _column(flat.amax(1), planes)
+    step = ((high - low) / _one_each(planes, change, generator).round()).clamp_min(1e-7)
+    rounded = ((planes - low) / step).round() * step + low
+    return planes + (rounded - planes).detach()
+
+
+def _solarize(planes: torch.Tensor, change: Change, generator: torch.Generator) -> torch.Tensor:
+    """Turns values above the threshold over, within the plane's own range."""
+    flat = planes.flatten(1)
+    low, high = _column(flat.amin(1), planes), _column(flat.amax(1), planes)
+    threshold = low + _one_each(planes, change, generator) * (high - low)
+    return planes.where(planes < threshold, low + high - planes)
+
+
 _INTENSITY: dict[str, Callable[[torch.Tensor, Change, torch.Generator], torch.Tensor]] = {
     "noise": _noise,
     "blur": _blur,
@@ -278,4 +401,8 @@ _INTENSITY: dict[str, Callable[[torch.Tensor, Change, torch.Generator], torch.Te
     "low_resolution": _low_resolution,
     "gamma": _gamma,
     "gamma_inverted": _gamma_inverted,
+    "offset": _offset,
+    "sharpness": _sharpness,
+    "posterize": _posterize,
+    "solarize": _solarize,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,18 +61,20 @@ def _median(images: Images, window: tuple[float, float]) -> Images:
     return ndimage.median_filter(images, size=(1, 1, *[3] * (images.ndim - 2)), mode="nearest")
 
 
-def _jpeg(images: Images, window: tuple[float, float]) -> Images:
-    """Quality 90, channels as gray pictures of their own, clipped to the window."""
+def _jpeg(images: Images, window: tuple[float, float], quality: int) -> Images:
+    """Channels as gray pictures of their own, clipped to the window."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise MedUnlearnableError("the defense 'jpeg90' needs Pillow; install it with `pip install pillow`") from error
+        raise MedUnlearnableError(
+            f"the defense 'jpeg{quality}' needs Pillow; install it with `pip install pillow`"
+        ) from error
     lo, hi = window
     pictures = np.rint(np.clip((images - lo) / (hi - lo), 0, 1) * 255).astype(np.uint8)
     flat = pictures.reshape(-1, *images.shape[-2:])
     for index, picture in enumerate(flat):
         file = io.BytesIO()
-        Image.fromarray(picture).save(file, "JPEG", quality=90)
+        Image.fromarray(picture).save(file, "JPEG", quality=quality)
         flat[index] = np.asarray(Image.open(file))
     return (flat.reshape(images.shape) / np.float32(255) * (hi - lo) + lo).astype(np.float32)
 
@@ -81,6 +84,7 @@ DEFENSES: dict[str, Callable[[Images, tuple[float, float]], Images]] = {
     "none": _none,
     "blur0.8": _blur,
     "resample0.7": _resample,
-    "jpeg90": _jpeg,
+    "jpeg90": partial(_jpeg, quality=90),
+    "jpeg50": partial(_jpeg, quality=50),
     "median3": _median,
 }
