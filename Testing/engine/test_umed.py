@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Geometry
 from MedUnlearnableLib.engine.errors import Cancelled, Refused, UsageError
 from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
+from MedUnlearnableLib.engine.method import State, Workspace
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
@@ -92,10 +93,10 @@ def test_one_case_does_not_depend_on_the_order_of_the_others():
 def test_a_state_carries_key_and_ct_window_to_new_cases():
     old, new = ct_case(seed=1), ct_case(seed=2)
     method = fitted([old])
-    restored = UMed.from_state(json.loads(json.dumps(method.state_dict())))
+    restored = UMed.from_state(State(json.loads(json.dumps(method.state().header))))
     assert np.array_equal(restored.protect(new).image, method.protect(new).image)
     assert restored.protect(new).record.window == method.protect(old).record.window
-    stronger = UMed.from_state(method.state_dict(), epsilon=8 / 255).protect(new)
+    stronger = UMed.from_state(method.state(), epsilon=8 / 255).protect(new)
     assert stronger.record.budget > method.protect(new).record.budget
     assert stronger.record.seed_id == method.protect(new).record.seed_id
 
@@ -103,14 +104,14 @@ def test_a_state_carries_key_and_ct_window_to_new_cases():
 def test_a_state_without_a_ct_window_refuses_ct():
     picture = Case("p", np.full((1, 1, 20, 20), 9, np.uint8), Geometry.of_spacing((1, 1, 1)),
                    (np.ones((1, 20, 20), np.uint8),), modality="picture")  # fmt: skip
-    restored = UMed.from_state(fitted([picture]).state_dict())
+    restored = UMed.from_state(fitted([picture]).state())
     with pytest.raises(Refused, match="no CT window"):
         restored.protect(ct_case(modality="CT"))
 
 
 def test_a_state_of_something_else_is_refused():
     with pytest.raises(Refused, match="format"):
-        UMed.from_state({"format": "other"})
+        UMed.from_state(State({"format": "other"}))
 
 
 def test_channels_of_a_color_picture_share_window_and_pattern():
@@ -205,7 +206,7 @@ def test_a_cancelled_run_stops_between_slabs():
 
     case = ct_case()
     with pytest.raises(Cancelled):
-        fitted([case]).protect(case, Impatient())
+        fitted([case]).protect(case, Workspace(Impatient()))
 
 
 def test_no_segmentation_is_refused():

@@ -6,3 +6,6 @@ class Progress:
 
     def step(self, stage: str, done: int, total: int) -> None:
         """Called between steps, several times a second at most expense: `done` of `total` in `stage`."""
+
+    def curve(self, name: str, step: int, value: float) -> None:
+        """One point of a curve worth showing, such as a loss: at most a few hundred a training."""

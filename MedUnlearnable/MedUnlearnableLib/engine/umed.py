@@ -19,6 +19,7 @@ from .carrier import Carrier
 from .case import Case, CaseSource
 from .errors import Refused, UsageError
 from .masks import Radius, Slab, contour_and_interior, contour_radius, local_binary_texture, slabs_around
+from .method import State, Workspace
 from .progress import Progress
 from .quality import Quality, measure
 from .record import Protected, Record, voxels_sha256
@@ -78,12 +79,12 @@ class UMed:
         self.streams = streams
         self._ct_window_hu: tuple[float, float] | None = None
 
-    def fit(self, cases: CaseSource, progress: Progress | None = None) -> None:
+    def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
         """Merges the CT window over the cohort; other windows need no look at the cohort.
 
         A case that cannot be read is left to `protect`, which says what is wrong with it.
         """
-        progress = progress or Progress()
+        progress = (workspace or Workspace()).progress
         histogram = HuHistogram()
         if self.params.window.rule not in ("auto", "ct"):
             return
@@ -100,9 +101,9 @@ class UMed:
         if histogram.counts.any():
             self._ct_window_hu = histogram.window_hu()
 
-    def protect(self, case: Case, progress: Progress | None = None) -> Protected:
+    def protect(self, case: Case, workspace: Workspace | None = None) -> Protected:
         """One protected case. Refuses NaN or Inf under the mask, a constant image, and a budget below one level."""
-        progress = progress or Progress()
+        progress = (workspace or Workspace()).progress
         started = time.perf_counter()
         if not case.segments:
             raise Refused("there is no segmentation, and UMed needs one; give the labels")
@@ -122,27 +123,26 @@ class UMed:
         window = window_of(case, self.params.window, self._ct_window_hu)
         return window.budget(self.params.budget_share) * abs(case.units.slope)
 
-    def state_dict(self) -> dict[str, Any]:
-        """What `protect` needs for new cases, JSON-ready. Holds the key: keep it secret."""
-        window = self.params.window
-        return {
-            "format": _STATE_FORMAT,
-            "profile": self.params.profile,
-            "seed": self.streams.seed.hex(),
-            "ct_window_hu": self._ct_window_hu,
-            "params": {**asdict(self.params), "window": str(window)},
-        }
+    def state(self) -> State:
+        """What `protect` needs for new cases: parameters, key and CT window."""
+        return State(
+            {
+                "format": _STATE_FORMAT,
+                "profile": self.params.profile,
+                "seed": self.streams.seed.hex(),
+                "ct_window_hu": self._ct_window_hu,
+                "params": {**asdict(self.params), "window": str(self.params.window)},
+            }
+        )
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], **changes: Any) -> UMed:
+    def from_state(cls, state: State, **changes: Any) -> UMed:
         """The method as it was saved; `changes` replace single parameters (the key and the CT window stay)."""
-        if state.get("format") != _STATE_FORMAT:
-            raise Refused(
-                f"the state has format {state.get('format')!r}, expected {_STATE_FORMAT!r}; was it saved by UMed?"
-            )
-        saved = {**state["params"], "window": WindowSetting.parse(state["params"]["window"])}
-        method = cls(replace(UMedParams(**saved), **changes), RandomStreams(bytes.fromhex(state["seed"])))
-        limits = state["ct_window_hu"]
+        state.refuse_other_format(_STATE_FORMAT, METHOD)
+        header = state.header
+        saved = {**header["params"], "window": WindowSetting.parse(header["params"]["window"])}
+        method = cls(replace(UMedParams(**saved), **changes), RandomStreams(bytes.fromhex(header["seed"])))
+        limits = header["ct_window_hu"]
         method._ct_window_hu = (limits[0], limits[1]) if limits else None
         return method
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from .. import __version__
 from ..engine.errors import Refused
-from ..engine.umed import UMed
+from ..engine.method import Method, State
 from ..files.cases import CaseFiles
 from ..files.outputs import OutputFolder, sha256_of, write_private_manifest
 from ..files.volume import PRIVATE_MODE, read_json, write_atomically, write_json
 from .job import Job
-from .methods import METHOD_NAMES
+from .methods import METHODS
 
 _STATE_FILE = "state.json"
 _JOURNALS = "journal-*.jsonl"
@@ -41,16 +41,16 @@ class Account:
         self._files = {case.id: case for case in job.cases}
         self._out = OutputFolder(job.out)
 
-    def save_state(self, method: UMed, why: str, fitted: bool) -> None:
+    def save_state(self, method: Method, why: str, fitted: bool) -> None:
         """Before and after `fit`: the key is on the disk before anything is made with it."""
         run = {
             "software": f"MedUnlearnable {__version__}",
-            "method": METHOD_NAMES[self.job.method],
+            "method": METHODS[self.job.method].name,
             "profile": method.params.profile,
             "profile_reason": why,
             "seed_id": method.streams.seed_id,
         }
-        state = {"run": run, "fitted": fitted, "state": method.state_dict()}
+        state = {"run": run, "fitted": fitted, "state": method.state().to_json()}
         write_json(self._folder / _STATE_FILE, state, mode=PRIVATE_MODE)
 
     def saved_state(self) -> dict[str, Any] | None:
@@ -84,7 +84,8 @@ class Account:
             return
         run = {**saved["run"], "complete": len(lines) == len(self._files)}
         self._out.write_manifest(run, [line["entry"] for line in lines.values()])
-        secrets = {**run, "seed": saved["state"]["seed"], "state": saved["state"]}
+        header = State.from_json(saved["state"]).header
+        secrets = {**run, "seed": header["seed"], "state": header}  # trained weights are in the job folder
         finished = [line["private"] for line in lines.values() if line["private"]]
         write_private_manifest(self.job.private, secrets, finished)
 

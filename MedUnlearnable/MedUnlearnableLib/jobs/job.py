@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ class Job:
     device: str = "auto"
     state: Path | None = None  # protect with this saved state
     save_state: Path | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)  # the method's own choices, JSON-ready
 
     def write(self, folder: Path) -> Path:
         """Writes job.json into `folder` and returns its path."""
@@ -49,15 +51,21 @@ class Job:
     def differences(self, path: Path) -> list[str]:
         """The options in which the job written at `path` differs; relative paths count from where each was started."""
         stored = read_json(path)
-        theirs = _with_whole_paths(stored, Path(stored["working_folder"]))
-        ours = _with_whole_paths(self.to_json(), Path.cwd())
+        theirs = _flat(_with_whole_paths(stored, Path(stored["working_folder"])))
+        ours = _flat(_with_whole_paths(self.to_json(), Path.cwd()))
         names = [name for name in ours if ours[name] != theirs.get(name)]
         return ["--images or --labels" if name == "cases" else f"--{name.replace('_', '-')}" for name in names]
 
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         paths = {name: str(value) for name, value in data.items() if isinstance(value, Path)}
+        data["parameters"] = dict(self.parameters)
         return {**data, **paths, "cases": [case.to_json() for case in self.cases]}
+
+
+def _flat(data: dict[str, Any]) -> dict[str, Any]:
+    """The method's own choices beside the others."""
+    return {**data, **data["parameters"]} | {"parameters": None}
 
 
 def _with_whole_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -2,67 +2,95 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..engine import umed
 from ..engine.errors import Refused, UsageError
+from ..engine.method import Method, State
 from ..engine.streams import RandomStreams
-from ..engine.umed import METHOD, PROFILES, UMed, UMedParams
 from ..engine.window_rules import WindowSetting
 from ..files.volume import read_json
 from .job import Job
 
-METHOD_NAMES = {"umed": METHOD}
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def build(job: Job) -> tuple[UMed, str]:
+@dataclass(frozen=True)
+class MethodKind:
+    """How jobs get at a method. `choices`: epsilon, window and the method's own parameters, as far as given."""
+
+    name: str
+    profiles: tuple[str, ...]
+    auto_profile: Callable[[Job], tuple[str, str]]  # the profile to take, and why
+    refuse_bad_choices: Callable[[Mapping[str, Any]], object]
+    new: Callable[[str, Mapping[str, Any], RandomStreams], Method]  # profile, choices, seed
+    from_state: Callable[..., Method]
+
+
+def _auto_umed(job: Job) -> tuple[str, str]:
+    return "instant", "the only profile of UMed in this version; it needs no training"
+
+
+METHODS = {
+    "umed": MethodKind(
+        name=umed.METHOD,
+        profiles=umed.PROFILES,
+        auto_profile=_auto_umed,
+        refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
+        new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
+        from_state=umed.UMed.from_state,
+    ),
+}
+
+
+def build(job: Job) -> tuple[Method, str]:
     """The method with its parameters, and why this profile was taken."""
     refuse_bad_request(job)
-    changes: dict[str, Any] = {}
-    if job.epsilon is not None:
-        changes["epsilon"] = job.epsilon
-    if job.window is not None:
-        changes["window"] = WindowSetting.parse(job.window)
+    kind, choices = METHODS[job.method], _choices(job)
     if job.state is not None:
-        return _saved(job.state, changes), f"as saved in {job.state.name}"
-    profile, why = _profile(job)
+        return _saved(kind, job.state, choices), f"as saved in {job.state.name}"
+    profile, why = kind.auto_profile(job) if job.profile == "auto" else (job.profile, "asked for")
     streams = RandomStreams.fresh() if job.seed is None else RandomStreams.from_number(job.seed)
-    return UMed(UMedParams(profile=profile, **changes), streams), why
+    return kind.new(profile, choices, streams), why
 
 
 def refuse_bad_request(job: Job) -> None:
     """What is wrong with the words alone; needs no file. Called before a job starts, too."""
-    if job.method not in METHOD_NAMES:
-        raise UsageError(f"method {job.method} is unknown; this version has: {', '.join(METHOD_NAMES)}")
-    if job.profile not in ("auto", *PROFILES):
-        raise UsageError(f"--profile {job.profile} is unknown; UMed has: auto, {', '.join(PROFILES)}")
+    if job.method not in METHODS:
+        raise UsageError(f"method {job.method} is unknown; this version has: {', '.join(METHODS)}")
+    kind = METHODS[job.method]
+    if job.profile not in ("auto", *kind.profiles):
+        raise UsageError(f"--profile {job.profile} is unknown; {kind.name} has: auto, {', '.join(kind.profiles)}")
     if job.device not in DEVICES:
         raise UsageError(f"--device {job.device} is unknown; give one of {', '.join(DEVICES)}")
     if job.state is not None and job.seed is not None:
         raise UsageError("--state brings its own key, so --seed cannot be given with it; leave one out")
-    if job.window is not None:
-        WindowSetting.parse(job.window)
-    if job.epsilon is not None:
-        UMedParams(epsilon=job.epsilon)
+    kind.refuse_bad_choices(_choices(job))
     if job.device == "cuda":
         _refuse_without_cuda()
 
 
-def _saved(path: Path, changes: dict[str, Any]) -> UMed:
-    state = read_json(path)
+def _choices(job: Job) -> dict[str, Any]:
+    """What the user chose, in the words of the method's parameters; what was left open is left out."""
+    choices = dict(job.parameters)
+    if job.epsilon is not None:
+        choices["epsilon"] = job.epsilon
+    if job.window is not None:
+        choices["window"] = WindowSetting.parse(job.window)
+    return choices
+
+
+def _saved(kind: MethodKind, path: Path, choices: Mapping[str, Any]) -> Method:
+    data = read_json(path)
     try:
-        return UMed.from_state(state, **changes)
+        return kind.from_state(State.from_json(data), **choices)
     except Refused as error:
         raise Refused(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError):
         raise Refused(f"{path}: the saved state is damaged; take a copy of it, or start without --state") from None
-
-
-def _profile(job: Job) -> tuple[str, str]:
-    if job.profile != "auto":
-        return job.profile, "asked for"
-    return "instant", "the only profile of UMed in this version; it needs no training"
 
 
 def _refuse_without_cuda() -> None:

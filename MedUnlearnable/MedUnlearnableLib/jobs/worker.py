@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Cancelled, MedUnlearnableError, Refused
+from ..engine.method import Method, State
 from ..engine.record import Record
-from ..engine.umed import UMed
 from ..files.cases import FileCases, first_names
 from ..files.lock import Lock
 from ..files.outputs import OutputFolder, private_entry, remove_unfinished, unprotected_share
@@ -22,8 +22,9 @@ from ..files.volume import PRIVATE_MODE, write_json
 from .account import FAILED, Account
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
-from .methods import METHOD_NAMES, build
+from .methods import METHODS, build
 from .share import READY_FILE, Share
+from .workspace import FolderWorkspace
 
 #: Above this share of clean copies the protection of the others is undone; the run then ends with exit code 1.
 LARGEST_UNPROTECTED_SHARE = 0.10
@@ -60,6 +61,7 @@ class Run:
         self.progress = progress
         self.account = Account(job, job_folder, share.rank)
         self.cases = FileCases(job.cases)
+        self.workspace = FolderWorkspace(job_folder, progress, job.device)
         self.out = OutputFolder(job.out)
 
     def run(self) -> tuple[int, str]:
@@ -86,7 +88,7 @@ class Run:
             return 0, f"share {self.share.rank + 1} of {self.share.size} done; rank 0 writes the manifest"
         self.account.write_manifests()
         if self.job.save_state and self.account.finished_any:
-            write_json(self.job.save_state, method.state_dict(), mode=PRIVATE_MODE)
+            write_json(self.job.save_state, method.state().to_json(), mode=PRIVATE_MODE)
         return self._verdict()
 
     def _take_up(self) -> int:
@@ -98,28 +100,29 @@ class Run:
         remove_unfinished(self.job.private)
         return self.account.keep_verified()
 
-    def _method(self, finished: int) -> UMed:
+    def _method(self, finished: int) -> Method:
         """As the interrupted run, or rank 0, left it; else new and fitted. The key is saved before it is used."""
         saved = self.account.saved_state()
         if saved is None:
             method, why = build(self.job)
             self.account.save_state(method, why, fitted=False)
         else:
-            method, why = UMed.from_state(saved["state"]), saved["run"]["profile_reason"]
+            kind = METHODS[self.job.method]
+            method, why = kind.from_state(State.from_json(saved["state"])), saved["run"]["profile_reason"]
         self.events.write(
-            "started", method=METHOD_NAMES[self.job.method], profile=method.params.profile, why=why, finished=finished
+            "started", method=METHODS[self.job.method].name, profile=method.params.profile, why=why, finished=finished
         )
         if saved is None or not saved["fitted"]:
             if self.job.state is None:
-                method.fit(self.cases, self.progress)
+                method.fit(self.cases, self.workspace)
             self.account.save_state(method, why, fitted=True)
         return method
 
-    def _protect(self, method: UMed, case_id: str) -> None:
+    def _protect(self, method: Method, case_id: str) -> None:
         """One case to its end. A case that cannot be protected is named and the others go on."""
         files = self.cases.files[case_id]
         try:
-            protected = method.protect(self.cases.load(case_id), self.progress)
+            protected = method.protect(self.cases.load(case_id), self.workspace)
             self.progress.step("write", 0, 1)
             entry = self.out.write(files, self.cases.stored(case_id), protected)
             private = private_entry(files)

@@ -8,7 +8,7 @@ from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
 
 from ..engine.umed import DEFAULT_EPSILON, PROFILES
-from ..jobs.methods import DEVICES, METHOD_NAMES
+from ..jobs.methods import DEVICES, METHODS
 
 #: Raised when the meaning of a parameter changes; settings of a newer version are not guessed at.
 SETTINGS_VERSION = 1
@@ -33,7 +33,7 @@ class PanelParameters:
 
     settingsVersion: Annotated[int, Default(SETTINGS_VERSION)]
     cases: list[CaseRow]
-    method: Annotated[str, Choice(list(METHOD_NAMES.values())), Default("UMed")]
+    method: Annotated[str, Choice([kind.name for kind in METHODS.values()]), Default("UMed")]
     profile: Annotated[str, Choice(["auto", *PROFILES]), Default("auto")]
     epsilon: Annotated[float, WithinRange(1.0, LARGEST_EPSILON), Default(255 * DEFAULT_EPSILON["instant"])]
     window: Annotated[str, Default("auto")]
