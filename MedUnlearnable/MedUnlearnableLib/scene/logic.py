@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.errors import Refused, UsageError
+from ..files.cases import find_cases
+from ..jobs.job import Job
+from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 
-__all__ = ["FolderJob", "MedUnlearnableLogic", "Outcome", "ProtectJob", "SceneCase"]
+__all__ = ["OPTIONS", "FolderJob", "MedUnlearnableLogic", "Outcome", "ProtectJob", "SceneCase"]
+
+#: What `protect` and its like take beside the cases; the panel shows a control for each that it knows.
+OPTIONS = frozenset({"profile", "epsilon", "window", "seed", "device", "state", "saveState"})
 
 
 class MedUnlearnableLogic:
@@ -40,13 +46,19 @@ class MedUnlearnableLogic:
         self, images: Path | str, labels: Path | str | None, out: Path | str, method: str = "UMed", **options: Any
     ) -> FolderJob:
         """Starts protecting a folder of files into the new folder `out`, as the command line does."""
-        label_path = Path(labels) if labels else None
-        return FolderJob(Path(images), label_path, Path(out), method, _job_options(options))
+        cases = find_cases(Path(images), Path(labels) if labels else None)
+        folder = Path(out)
+        private = folder.with_name(f"{folder.name}-private")
+        return FolderJob(Job(method.lower(), tuple(cases), folder, private, **_job_options(options)))
+
+    def resumeFolder(self, out: Path | str) -> FolderJob:
+        """Goes on with the run that was interrupted in the folder `out`, with the settings it was started with."""
+        return FolderJob(interrupted_job(Path(out)), resume=True)
 
 
 def _job_options(options: dict[str, Any]) -> dict[str, Any]:
     """Options in the words of `Job`: epsilon as a fraction, paths as paths."""
-    unknown = set(options) - {"profile", "epsilon", "window", "seed", "device", "state", "saveState"}
+    unknown = set(options) - OPTIONS
     if unknown:
         raise UsageError(
             f"option {sorted(unknown)[0]} is unknown; see the documentation of MedUnlearnableLogic.protect"

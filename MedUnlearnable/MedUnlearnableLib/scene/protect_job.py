@@ -13,7 +13,7 @@ from typing import Any
 from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
 from ..engine.record import Record
 from ..files import formats
-from ..files.cases import CaseFiles, find_cases
+from ..files.cases import CaseFiles
 from ..files.outputs import MANIFEST, RECORD_ENDING
 from ..files.volume import read_json
 from ..jobs.events import Event
@@ -160,9 +160,8 @@ class ProtectJob:
 class FolderJob:
     """A running protection of a folder on disk; what it writes stays there. The same calls as `ProtectJob`."""
 
-    def __init__(self, images: Path, labels: Path | None, out: Path, method: str, options: dict[str, Any]) -> None:
-        private = out.with_name(out.name + "-private")
-        self._running = start(Job(method.lower(), tuple(find_cases(images, labels)), out, private, **options))
+    def __init__(self, job: Job, resume: bool = False) -> None:
+        self._running = start(job, resume)
 
     @property
     def outputFolder(self) -> Path:

@@ -18,6 +18,9 @@ from ..files import nrrd
 from ..files.volume import DTYPES, write_atomically
 
 RECORD_REFERENCE = "MedUnlearnable.record"
+#: Attribute of a result: the DICOM instances its input was loaded from, which a derived series can be made of.
+SOURCE_INSTANCES = "MedUnlearnable.sourceInstanceUIDs"
+_DICOM_INSTANCES = "DICOM.instanceUIDs"
 _HOUNSFIELD_CODE = "[hnsf'U]"
 
 
@@ -78,11 +81,13 @@ class Source:
     node_id: str
     units: Any
     quantity: Any
+    instances: str  # UIDs of the DICOM instances it was loaded from, separated by blanks
 
     @classmethod
     def of(cls, volume: Any) -> Source:
         units, quantity = volume.GetVoxelValueUnits(), volume.GetVoxelValueQuantity()
-        return cls(volume, volume.GetName(), volume.GetID(), units, quantity)
+        instances = volume.GetAttribute(_DICOM_INSTANCES) or ""
+        return cls(volume, volume.GetName(), volume.GetID(), units, quantity, instances)
 
     @property
     def is_in_scene(self) -> bool:
@@ -115,7 +120,7 @@ def _clone(volume: Any, name: str, channels: NDArray[Any]) -> Any:
     voxels = slicer.util.arrayFromVolume(clone)
     voxels[...] = channels[0] if voxels.ndim == 3 else np.moveaxis(channels, 0, -1)
     slicer.util.arrayFromVolumeModified(clone)
-    clone.RemoveAttribute("DICOM.instanceUIDs")  # the clone is not the instances the input was read from
+    clone.RemoveAttribute(_DICOM_INSTANCES)  # the clone is not the instances the input was read from
     return clone
 
 
@@ -139,6 +144,8 @@ def _describe(node: Any, source: Source, record: Record) -> None:
     }
     for name, value in attributes.items():
         node.SetAttribute(f"MedUnlearnable.{name}", value)
+    if source.instances:
+        node.SetAttribute(SOURCE_INSTANCES, source.instances)
 
 
 def _add_record_node(protected: Any, record: Record) -> Any:
