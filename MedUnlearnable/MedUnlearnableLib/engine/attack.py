@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,17 @@ from .errors import Refused, UsageError
 from .networks import ARCHITECTURES, seeded_network
 from .progress import Progress
 from .scores import Interval, dsc, hd95, paired_bootstrap
-from .training import TrainingSettings, memory_format, nan_to_none, train, with_clean_cases, z_scored
+from .training import (
+    TrainingSettings,
+    autocast,
+    memory_format,
+    nan_to_none,
+    start_from,
+    train,
+    with_clean_cases,
+    worst_case,
+    z_scored,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +50,8 @@ class AttackSettings(TrainingSettings):
     width: int = 16  # channels at full resolution
     recipe: str = "plain"  # one of augment.RECIPES
     defense: str = "none"  # one of defenses.DEFENSES, on training and test images
-    window: tuple[float, float] = (0, 255)  # stored values, for JPEG
+    adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
+    window: tuple[float, float] = (0, 255)  # stored values
     spacing_mm: tuple[float, ...] | None = None  # per side; None means 1
 
     def __post_init__(self) -> None:
@@ -50,6 +61,10 @@ class AttackSettings(TrainingSettings):
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
         if self.width < 1:
             raise UsageError("width must be at least 1")
+        if not 0 <= self.adversarial_epsilon <= 1:
+            raise UsageError(
+                f"adversarial_epsilon is a share of the window from 0 to 1, not {self.adversarial_epsilon}"
+            )
 
 
 @dataclass(frozen=True)
@@ -158,31 +173,47 @@ def compare(first: AttackResult, second: AttackResult, random: np.random.Generat
     return paired_bootstrap(first.dsc_of_cases, second.dsc_of_cases, random)
 
 
-def attack(data: AttackData, settings: AttackSettings, progress: Progress | None = None) -> AttackResult:
-    """Trains one attacker and tests it on clean cases.
+def attack(
+    data: AttackData,
+    settings: AttackSettings,
+    progress: Progress | None = None,
+    pretrained: Mapping[str, torch.Tensor] | None = None,
+) -> AttackResult:
+    """Trains one attacker, from scratch or from `pretrained` weights of its network, and tests it on clean cases.
 
     `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy + soft Dice; AdamW with
-    a one-cycle schedule; images z-scored one by one, each channel by itself; bfloat16 autocast. Raises `UsageError`
-    where settings and data do not fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed
-    and missing, or when the training diverges.
+    a one-cycle schedule; images z-scored one by one, each channel by itself; bfloat16 where `training.autocast` allows
+    it. Raises `UsageError` where settings and data do not fit or there is no such device, `MedUnlearnableError` when
+    MONAI or Pillow is needed and missing, or when the training diverges.
     """
     import torch
 
     began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
     protected = with_clean_cases(data.train_images, data.clean_train_images, data.train_cases, settings, generator)
-    images, test = (_tensor(stored, settings) for stored in (protected, data.test_images))
+    (images, deviations), (test, _) = (_tensor(stored, settings) for stored in (protected, data.test_images))
     values = (0, *data.label_values)
     network = _network(images, len(values), settings)
+    if pretrained is not None:
+        start_from(network, pretrained)
+    # What a share of the window is in the units of each z-scored image.
+    reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
     indices = np.searchsorted(values, np.where(data.train_labels > 0, data.train_labels, 0))
     classes = torch.from_numpy(indices).to(images.device)
 
     def batch_loss(picked: torch.Tensor) -> torch.Tensor:
         at = picked.to(images.device)
         image, target = augment(images[at], classes[at], settings.recipe, generator)
-        with torch.autocast(image.device.type, torch.bfloat16):
-            logits = network(image.contiguous(memory_format=memory_format(image)))
-        return segmentation_loss(logits.float(), target)
+        image = image.contiguous(memory_format=memory_format(image))
+
+        def loss_of(image: torch.Tensor) -> torch.Tensor:
+            with autocast(image):
+                logits = network(image)
+            return segmentation_loss(logits.float(), target)
+
+        if settings.adversarial_epsilon:
+            image = worst_case(image, reaches[at], loss_of)
+        return loss_of(image)
 
     score = partial(_table, labels=data.label_values)
     curve = []
@@ -205,9 +236,9 @@ def attack(data: AttackData, settings: AttackSettings, progress: Progress | None
     )
 
 
-def _tensor(images: NDArray[np.generic], settings: AttackSettings) -> torch.Tensor:
-    """Defended and z-scored, on the device."""
-    return z_scored(defend(settings.defense, images, settings.window), settings.device)[0]
+def _tensor(images: NDArray[np.generic], settings: AttackSettings) -> tuple[torch.Tensor, torch.Tensor]:
+    """Defended and z-scored, on the device, and the deviations."""
+    return z_scored(defend(settings.defense, images, settings.window), settings.device)
 
 
 def _network(images: torch.Tensor, classes: int, settings: AttackSettings) -> nn.Module:
@@ -238,7 +269,7 @@ def _predict(network: nn.Module, images: torch.Tensor, values: Sequence[int]) ->
     import torch
 
     network.eval()
-    with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+    with torch.no_grad(), autocast(images):
         indices = [network(few).argmax(1).cpu().numpy() for few in images.split(16 if images.ndim == 4 else 1)]
     return np.asarray(values)[np.concatenate(indices)]
 

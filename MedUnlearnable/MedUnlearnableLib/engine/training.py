@@ -6,19 +6,22 @@ torch is imported inside the functions.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MedUnlearnableError, UsageError
+from .errors import MedUnlearnableError, Refused, UsageError
 from .progress import Progress
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+_ADVERSARIAL_STEPS = 3  # of projected gradient ascent (Madry et al., arXiv 1706.06083), each half of the reach long
+_HEAD_TENSORS = 2  # weights and biases of the last layer, which may have other classes than the weights given
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,18 @@ def memory_format(images: torch.Tensor) -> torch.memory_format:
     return torch.channels_last if images.ndim == 4 else torch.channels_last_3d
 
 
+def autocast(images: torch.Tensor) -> torch.autocast:
+    """bfloat16, except for volumes on a CPU.
+
+    There the weight gradients of small 3D convolutions in bfloat16 read memory that was never written (PyTorch 2.13,
+    measured): they differ from run to run and some are nan.
+    """
+    import torch
+
+    on_cpu = images.device.type == "cpu"
+    return torch.autocast(images.device.type, torch.bfloat16, enabled=not (on_cpu and images.ndim == 5))
+
+
 def train(
     network: nn.Module,
     image_count: int,
@@ -120,6 +135,41 @@ def train(
             yield step, mean_loss
             losses.clear()
     progress.step("attack", settings.steps, settings.steps)
+
+
+def worst_case(
+    image: torch.Tensor, reach: torch.Tensor, loss_of: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
+    """The images moved by at most `reach` (broadcasts to them) to where their loss is large: adversarial training."""
+    import torch
+
+    change = torch.zeros_like(image)
+    for _ in range(_ADVERSARIAL_STEPS):
+        change.requires_grad_()
+        (gradient,) = torch.autograd.grad(loss_of(image + change), change)
+        change = (change.detach() + reach / 2 * gradient.sign()).clamp(-reach, reach)
+    return image + change
+
+
+def start_from(network: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Puts pretrained weights in place of the random ones; a last layer of another size keeps its random ones.
+
+    Raises `Refused` when they are not those of the same architecture.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in weights]
+    if missing:
+        raise Refused(
+            f"the pretrained weights lack {missing[0]!r} and {len(missing) - 1} others of {len(own)} tensors, so they "
+            "are of another architecture; save them from the attacker's own network"
+        )
+    other = [name for name in own if own[name].shape != weights[name].shape]
+    if len(other) > _HEAD_TENSORS:
+        raise Refused(
+            f"the pretrained weight {other[0]!r} has shape {list(weights[other[0]].shape)}, the attacker's "
+            f"{list(own[other[0]].shape)}; give weights of the same width and number of channels"
+        )
+    network.load_state_dict({name: own[name] if name in other else weights[name] for name in own})
 
 
 def batches(count: int, batch_size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
