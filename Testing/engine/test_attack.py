@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from MedUnlearnableLib.engine.attack import AttackData, AttackResult, AttackSettings, attack, compare, segmentation_loss
 from MedUnlearnableLib.engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
+from MedUnlearnableLib.engine.networks import seeded_network
 from MedUnlearnableLib.engine.progress import Progress
+from MedUnlearnableLib.engine.training import worst_case
 from scipy import ndimage
 
 torch = pytest.importorskip("torch")
@@ -140,6 +142,30 @@ def test_a_defense_reaches_the_attacker(protected_data):
     assert plain.curve[0].loss != blurred.curve[0].loss
 
 
+def test_adversarial_training_differs_and_stays_within_its_reach(clean_data):
+    settings = replace(QUICK, adversarial_epsilon=8 / 255)
+    assert attack(clean_data, settings).curve != attack(clean_data, QUICK).curve
+    with pytest.raises(UsageError, match="a share of the window from 0 to 1, not 8"):
+        replace(QUICK, adversarial_epsilon=8)
+    image, reach = torch.zeros(2, 1, 4, 4), torch.tensor([0.1, 0.3]).reshape(2, 1, 1, 1)
+    moved = worst_case(image, reach, lambda x: (x * torch.ones(4, 4).triu()).sum())
+    assert torch.allclose(moved.abs().amax((1, 2, 3)), reach.flatten())
+
+
+def test_pretrained_weights_are_the_start_and_others_are_refused(clean_data):
+    network = seeded_network(5, "unet", 1, 2, (SIDE, SIDE), QUICK.width)
+    weights = network.state_dict()
+    started = attack(clean_data, replace(QUICK, steps=1, curve_points=1), pretrained=weights)
+    assert started.curve == attack(clean_data, replace(QUICK, steps=1, curve_points=1), pretrained=weights).curve
+    assert started.curve != attack(clean_data, replace(QUICK, steps=1, curve_points=1)).curve
+    other_head = seeded_network(5, "unet", 1, 7, (SIDE, SIDE), QUICK.width).state_dict()
+    attack(clean_data, replace(QUICK, steps=1), pretrained=other_head)
+    with pytest.raises(Refused, match="of another architecture"):
+        attack(clean_data, QUICK, pretrained={"x": torch.zeros(1)})
+    with pytest.raises(Refused, match="weights of the same width"):
+        attack(clean_data, QUICK, pretrained=seeded_network(5, "unet", 1, 2, (SIDE, SIDE), 5).state_dict())
+
+
 def test_cancelling_takes_effect_before_the_next_step(clean_data):
     class StopAtThree(Progress):
         heard = 0
@@ -210,6 +236,16 @@ def test_attackers_tested_on_different_cases_are_not_compared(clean_result):
         compare(clean_result, replace(clean_result, cases=("x",)), np.random.default_rng(0))
 
 
+WITHOUT_TORCH = """
+import importlib.abc, sys
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Blocker())
+import MedUnlearnableLib.engine.attack
+"""
+
+
 def test_the_files_load_without_torch():
-    code = "import sys; sys.modules['torch'] = None; import MedUnlearnableLib.engine.attack"
-    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+    subprocess.run([sys.executable, "-c", WITHOUT_TORCH], check=True, env={"PYTHONPATH": ":".join(sys.path)})

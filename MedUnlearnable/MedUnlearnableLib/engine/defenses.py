@@ -23,6 +23,8 @@ Images = NDArray[np.float32]
 def defend(defense: str, images: NDArray[np.generic], window: tuple[float, float]) -> Images:
     """Images [N, C, *sides] after the named defense; `window` (lo, hi) in stored values is what JPEG maps to 0-255.
 
+    Rescaling by windows, z-scores and bits needs no filter: it may remove faint noise all the same.
+
     Raises `UsageError` for an unknown name.
     """
     if defense not in DEFENSES:
@@ -79,6 +81,36 @@ def _jpeg(images: Images, window: tuple[float, float], quality: int) -> Images:
     return (flat.reshape(images.shape) / np.float32(255) * (hi - lo) + lo).astype(np.float32)
 
 
+def _narrow_window(images: Images, window: tuple[float, float]) -> Images:
+    """Only the middle half of the window is kept apart, as in a narrow display window."""
+    lo, hi = window
+    return np.clip(images, lo + (hi - lo) / 4, hi - (hi - lo) / 4)
+
+
+def _wide_window(images: Images, window: tuple[float, float]) -> Images:
+    """Eight bits for a window three times as wide, as where one window must serve all organs."""
+    lo, hi = window
+    return _levels(images, (lo - (hi - lo), hi + (hi - lo)), 256)
+
+
+def _z_score(images: Images, window: tuple[float, float]) -> Images:
+    """Each channel clipped to its mean and three of its deviations; every attacker scales them alike afterwards."""
+    sides = tuple(range(2, images.ndim))
+    mean, reach = images.mean(axis=sides, keepdims=True), 3 * images.std(axis=sides, keepdims=True)
+    return np.clip(images, mean - reach, mean + reach)
+
+
+def _fewer_bits(images: Images, window: tuple[float, float]) -> Images:
+    return _levels(images, window, 64)
+
+
+def _levels(images: Images, window: tuple[float, float], count: int) -> Images:
+    """Rounded to `count` values from one end of the window to the other."""
+    lo, hi = window
+    step = (hi - lo) / (count - 1)
+    return (np.rint((np.clip(images, lo, hi) - lo) / step) * step + lo).astype(np.float32)
+
+
 #: By name; `measured` rows of the attack test use these names.
 DEFENSES: dict[str, Callable[[Images, tuple[float, float]], Images]] = {
     "none": _none,
@@ -86,5 +118,10 @@ DEFENSES: dict[str, Callable[[Images, tuple[float, float]], Images]] = {
     "resample0.7": _resample,
     "jpeg90": partial(_jpeg, quality=90),
     "jpeg50": partial(_jpeg, quality=50),
+    "jpeg10": partial(_jpeg, quality=10),
     "median3": _median,
+    "narrow_window": _narrow_window,
+    "wide_window": _wide_window,
+    "z_score": _z_score,
+    "bits6": _fewer_bits,
 }
