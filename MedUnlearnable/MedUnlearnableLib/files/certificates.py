@@ -1,0 +1,174 @@
+"""Certificates beside images: `<stem>.mulcert.json`, and `<stem>.mulpay` for a payload too large to stand in it.
+
+The stem, not the whole name, so that a copy in another format finds the certificate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..engine.certificate.certificate import Certificate
+from ..engine.certificate.frame import Image
+from ..engine.certificate.keys import PrivateKey, PublicKey
+from ..engine.certificate.restore import Restored, restore
+from ..engine.certificate.seal import MethodStatement, seal
+from ..engine.certificate.verify import Kind, TrustIn, Verdict, verify
+from ..engine.errors import Refused
+from . import formats
+from .volume import StoredImage, read_bytes, remove, write_atomically, write_folder_atomically
+
+CERTIFICATE_ENDING = ".mulcert.json"
+PAYLOAD_ENDING = ".mulpay"
+
+
+@dataclass(frozen=True)
+class Sealer:
+    """Who signs the images of a run, and who may restore them besides."""
+
+    issuer: PrivateKey
+    recipients: tuple[PublicKey | str, ...] = ()
+
+    def write(
+        self, image_path: Path, stored: StoredImage, protected: NDArray[Any], method: MethodStatement
+    ) -> list[Path]:
+        """Writes the certificate of `protected`, which lies at `image_path`, beside it. Returns what was written.
+
+        `stored` is the original. The payload comes first: where there is a certificate, its payload is there.
+        """
+        path = certificate_beside(image_path)
+        payload_path = _payload_beside(path)
+        made: list[Certificate] = []
+        original = image_of(stored)
+        write_atomically(
+            payload_path,
+            lambda file: made.append(seal(original, protected, method, self.issuer, self.recipients, file)),
+        )
+        data = made[0].data
+        inline = data["payload"]["location"] == "inline"
+        if inline:
+            remove(payload_path)
+        text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path, lambda file: file.write(text.encode()))
+        return [path] if inline else [path, payload_path]
+
+
+def image_of(stored: StoredImage) -> Image:
+    """What certificates are about."""
+    return Image(stored.array, stored.geometry, stored.units)
+
+
+def certificate_beside(image: Path) -> Path:
+    """Where the certificate of an image file or series folder lies."""
+    return image.with_name(formats.stem(image) + CERTIFICATE_ENDING)
+
+
+def verify_file(image: Path, trust_in: TrustIn, certificate: Path | None = None) -> Verdict:
+    """Judges an image file or series folder. A damaged image is not the signed one; a missing file is refused."""
+    path = _found_certificate(image, certificate)
+    content = read_bytes(path)
+    try:
+        stored = formats.read(image)
+    except Refused as error:
+        if not image.exists():
+            raise
+        return Verdict(Kind.OTHER_IMAGE, str(error))
+    with _open_payload(path) as payload:
+        return verify(content, image_of(stored), trust_in, payload)
+
+
+def verify_folder(folder: Path, trust_in: TrustIn) -> list[tuple[Path, Verdict]]:
+    """The verdict on every image that lies beside a certificate somewhere in `folder`, in the order of their names.
+
+    A certificate without its image is reported under its own name, and so is an image that has none.
+    """
+    certificates = sorted(folder.rglob(f"*{CERTIFICATE_ENDING}"))
+    if not certificates:
+        raise Refused(f"{folder}: there is no certificate (*{CERTIFICATE_ENDING}) in this folder; check the path")
+    found: dict[Path, Verdict] = {}
+    for path in certificates:
+        images = [image for image in _images_beside(path) if certificate_beside(image) == path]
+        for image in images:
+            found[image] = verify_file(image, trust_in)
+        if not images:
+            found[path] = Verdict(Kind.OTHER_IMAGE, "the image of this certificate is missing")
+    for image in {image for path in certificates for image in _images_beside(path)} - found.keys():
+        found[image] = Verdict(Kind.BAD_CERTIFICATE, "this image has no certificate")
+    return sorted(found.items())
+
+
+def restore_file(
+    image: Path, out: Path, opener: PrivateKey | str, trust_in: TrustIn, certificate: Path | None = None
+) -> Restored:
+    """Writes the original of a protected file, in the format of that file. Nothing is written unless it is exact."""
+    path = _found_certificate(image, certificate)
+    if out.exists():
+        raise Refused(f"--out {out} exists already; give a new name, nothing is overwritten")
+    stored = formats.read(image)
+    _refuse_other_name(stored, out)
+    with _open_payload(path) as payload:
+        restored = restore(read_bytes(path), image_of(stored), opener, trust_in, payload)
+    array = restored.in_file
+    if array is None:
+        raise Refused(
+            f"{image}: its voxels of type {stored.array.dtype.name} cannot hold the original ("
+            f"{restored.array.dtype.name}) exactly; restore from the file as it was handed out"
+        )
+    if stored.data is not None:
+        data_path = out.with_name(stored.data.path.name)
+        write_data = stored.data.write_to
+        write_atomically(data_path, lambda file: write_data(file, array))
+    atomically: Any = write_folder_atomically if stored.parts else write_atomically
+    atomically(out, lambda place: stored.write_to(place, array), check=lambda made: _refuse_other(made, out, array))
+    return restored
+
+
+def _refuse_other(made: Path, out: Path, array: NDArray[Any]) -> None:
+    """Reads back what is to become `out`."""
+    back = formats.read(made).array
+    if back.dtype != array.dtype or back.tobytes() != np.asarray(array, back.dtype).tobytes():
+        raise Refused(f"{out}: what was read back differs from what was written; the disk may be faulty")
+
+
+def _refuse_other_name(stored: StoredImage, out: Path) -> None:
+    expected = formats.ending(stored.path)
+    if not stored.parts and formats.ending(out) != expected:
+        raise Refused(f"--out {out}: the result has the format of {stored.path.name}; give a name with {expected}")
+    if stored.data is not None and out.name != stored.path.name:
+        raise Refused(f"--out {out}: its header names {stored.data.path.name}, so keep the name {stored.path.name}")
+
+
+def _found_certificate(image: Path, given: Path | None) -> Path:
+    path = given or certificate_beside(image)
+    if image.exists() and not path.is_file():
+        raise Refused(f"{image}: there is no certificate at {path}; give it with --certificate")
+    return path
+
+
+def _payload_beside(certificate: Path) -> Path:
+    return certificate.with_name(certificate.name.removesuffix(CERTIFICATE_ENDING) + PAYLOAD_ENDING)
+
+
+@contextmanager
+def _open_payload(certificate: Path) -> Iterator[IO[bytes] | None]:
+    path = _payload_beside(certificate)
+    if not path.is_file():
+        yield None
+        return
+    with path.open("rb") as file:
+        yield file
+
+
+def _images_beside(certificate: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(certificate.parent.iterdir())
+        if not path.name.startswith(".") and (formats.ending(path) or formats.is_series_folder(path))
+    ]
