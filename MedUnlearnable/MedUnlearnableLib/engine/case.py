@@ -66,6 +66,22 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Classes:
+    """Which classes a case shows. `names`: all classes of the cohort, in the same order for every case.
+
+    shown: places in `names`, one entry for the whole case or one for each slice along k. A sample shows one class, or
+    any number where `several`; None: it has no label.
+    """
+
+    names: tuple[str, ...]
+    shown: tuple[tuple[int, ...] | None, ...]
+    several: bool = False
+
+    def of_slice(self, k: int) -> tuple[int, ...] | None:
+        return self.shown[0] if len(self.shown) == 1 else self.shown[k]
+
+
+@dataclass(frozen=True)
 class Case:
     """One image to protect.
 
@@ -82,6 +98,7 @@ class Case:
     padding: float | None = None  # stored value that means "no data", never changed
     limits: tuple[float, float] | None = None  # stored values the file can hold, where less than the dtype can
     warnings: tuple[str, ...] = ()  # what the source makes necessary to say, for the record
+    classes: Classes | None = None  # what SALM protects
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:

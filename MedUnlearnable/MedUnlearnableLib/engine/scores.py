@@ -1,6 +1,6 @@
-"""How well a predicted segmentation fits, and how sure a difference between two attackers is.
+"""How well a predicted segmentation or class fits, and how sure a difference between two attackers is.
 
-One rule for missing labels, for all scores: a label absent from reference and prediction is not scored (nan); a label
+One rule for missing labels of segmentations: a label absent from reference and prediction is not scored (nan); a label
 absent from one of them counts as a complete miss, DSC 0 and a distance of the image's diagonal.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from .errors import UsageError
 
@@ -38,6 +38,28 @@ def hd95(prediction: NDArray[np.bool_], reference: NDArray[np.bool_], spacing_mm
         for source, target in (surfaces, surfaces[::-1])
     ]
     return float(np.percentile(np.concatenate(distances), 95))
+
+
+def balanced_credits(predicted: NDArray[np.integer], true: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What each sample [N] adds to the balanced accuracy, the mean recall of the classes: it is the mean of these.
+
+    One column of classes [N, K] of 0 and 1 counts as a question of its own with two answers; the mean over columns is
+    given.
+    """
+    if true.ndim == 2:
+        return np.mean([balanced_credits(p, t) for p, t in zip(predicted.T, true.T, strict=True)], axis=0)
+    classes, index, counts = np.unique(true, return_inverse=True, return_counts=True)
+    return (predicted == true) * (len(true) / (len(classes) * counts[index]))
+
+
+def area_under_roc(scores: NDArray[np.floating], true: NDArray[np.bool_]) -> float:
+    """The chance that a positive scores above a negative, ties half (Hanley and McNeil 1982); nan if one is missing."""
+    positives = int(true.sum())
+    negatives = len(true) - positives
+    if not positives or not negatives:
+        return float("nan")
+    rank_sum = float(stats.rankdata(scores)[true].sum())
+    return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 
 @dataclass(frozen=True)

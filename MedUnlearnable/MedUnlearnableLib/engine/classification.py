@@ -1,0 +1,275 @@
+"""The attack test for classes: train a classifier from scratch on protected images and test it on clean ones.
+
+The attacker has all training images with their true classes. Clean test cases are held out; who hands in the arrays
+sees to it that the split is by case. Control rows are other `train_images` for the same settings: clean ones, and the
+same amount of noise that knows no class. torch is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .augment import RECIPES, augment_images
+from .classifiers import CLASSIFIERS, seeded_classifier
+from .defenses import DEFENSES, defend
+from .errors import Refused, UsageError
+from .progress import Progress
+from .scores import Interval, area_under_roc, balanced_credits, paired_bootstrap
+from .training import TrainingSettings, memory_format, nan_to_none, train, with_clean_cases, z_scored
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_ADVERSARIAL_STEPS = 5  # of projected gradient ascent (Madry et al., arXiv 1706.06083), each epsilon / 4 long
+_PREDICT_PIXELS = 1 << 20  # pixels classified at once
+
+
+@dataclass(frozen=True)
+class ClassAttackSettings(TrainingSettings):
+    """One attacker. The same settings, data, device and thread count repeat the result on the CPU."""
+
+    batch_size: int = 64
+    architecture: str = "cnn"  # one of classifiers.CLASSIFIERS
+    width: int = 16  # channels at the first level
+    recipe: str = "shift_flip"  # one of augment.RECIPES
+    defense: str = "none"  # one of defenses.DEFENSES, on training and test images
+    adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
+    window: tuple[float, float] = (0, 255)  # stored values
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("architecture", CLASSIFIERS), ("recipe", RECIPES), ("defense", DEFENSES)):
+            if getattr(self, name) not in known:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
+        if self.width < 1:
+            raise UsageError("width must be at least 1")
+        if not 0 <= self.adversarial_epsilon <= 1:
+            raise UsageError(
+                f"adversarial_epsilon is a share of the window from 0 to 1, not {self.adversarial_epsilon}"
+            )
+
+
+@dataclass(frozen=True)
+class ClassAttackData:
+    """What the attacker trains on and is tested on.
+
+    images [N, C, *sides] stored values, sides (H, W) or (D, H, W); classes [N] whole numbers, or [N, K] of 0 and 1
+    where a sample may show several. `*_cases` name the case of each image (slices of a volume share it); None means
+    that each image is a case.
+    """
+
+    train_images: NDArray[np.generic]  # protected
+    train_classes: NDArray[np.integer]
+    test_images: NDArray[np.generic]  # clean
+    test_classes: NDArray[np.integer]
+    clean_train_images: NDArray[np.generic] | None = None  # originals of train_images; needed for clean_share
+    train_cases: Sequence[str] | None = None
+    test_cases: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            images, classes, cases = (getattr(self, f"{part}_{what}") for what in ("images", "classes", "cases"))
+            if images.ndim not in (4, 5) or len(images) == 0:
+                raise Refused(f"{part} images must be [N, C, H, W] or [N, C, D, H, W], not {list(images.shape)}")
+            if not np.isfinite(images).all():
+                raise Refused(f"{part} images hold NaN or infinite values, which no network can be trained on")
+            if classes.ndim not in (1, 2) or len(classes) != len(images):
+                raise Refused(f"{part} classes {list(classes.shape)} do not fit images {list(images.shape)}")
+            if cases is not None and len(cases) != len(images):
+                raise Refused(f"{len(cases)} names of {part} cases do not fit {len(images)} images")
+        if self.train_images.shape[1:] != self.test_images.shape[1:]:
+            raise Refused("training and test images have different shapes; resize them alike")
+        if self.clean_train_images is not None and self.clean_train_images.shape != self.train_images.shape:
+            raise Refused("clean and protected training images have different shapes")
+        if self.train_classes.shape[1:] != self.test_classes.shape[1:]:
+            raise Refused("training and test classes have different numbers of columns")
+        if not self.several and len(np.unique(self.train_classes)) < 2:
+            raise Refused("all training images are of one class, so there is nothing to tell apart")
+        if not self.several and not np.isin(self.test_classes, self.train_classes).all():
+            raise Refused("the test set has a class that the training set lacks")
+
+    @property
+    def several(self) -> bool:
+        """Whether a sample may show several classes."""
+        return self.train_classes.ndim == 2
+
+
+@dataclass(frozen=True)
+class ClassCurvePoint:
+    """The attacker on its way: mean loss since the last point, balanced accuracy on clean test images."""
+
+    step: int
+    loss: float
+    balanced_accuracy: float
+
+
+@dataclass(frozen=True)
+class ClassAttackResult:
+    """Scores on clean test images."""
+
+    settings: ClassAttackSettings
+    balanced_accuracy: float  # mean recall of the classes
+    accuracy: float
+    auc: float  # mean over classes, each against the others
+    train_accuracy: float  # on protected training images; low means the training failed, not that protection works
+    cases: tuple[str, ...]
+    credit_by_case: list[float]  # its mean is the balanced accuracy; the unit of `compare_classifiers`
+    curve: list[ClassCurvePoint] = field(default_factory=list)
+    threads: int = 1
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Strict JSON: nan becomes null."""
+        return nan_to_none(asdict(self))
+
+
+def compare_classifiers(first: ClassAttackResult, second: ClassAttackResult, random: np.random.Generator) -> Interval:
+    """Balanced accuracy of the first attacker minus the second, with a 95 % interval of a bootstrap over test cases."""
+    if first.cases != second.cases:
+        raise UsageError("the two attackers were tested on different cases and cannot be compared in pairs")
+    return paired_bootstrap(np.array(first.credit_by_case), np.array(second.credit_by_case), random)
+
+
+def attack_classes(
+    data: ClassAttackData, settings: ClassAttackSettings, progress: Progress | None = None
+) -> ClassAttackResult:
+    """Trains one attacker and tests it on clean images.
+
+    `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy in which all classes
+    count alike, or binary cross-entropy where a sample may show several; AdamW with a one-cycle schedule; images
+    z-scored one by one; bfloat16 autocast. Raises `UsageError` where settings and data do not fit or there is no such
+    device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the training diverges.
+    """
+    import torch
+
+    began = time.monotonic()
+    generator = torch.Generator().manual_seed(settings.seed)
+    protected = with_clean_cases(data.train_images, data.clean_train_images, data.train_cases, settings, generator)
+    images, deviations = z_scored(defend(settings.defense, protected, settings.window), settings.device)
+    test, _ = z_scored(defend(settings.defense, data.test_images, settings.window), settings.device)
+    values = np.unique(data.train_classes)
+    targets = _targets(data.train_classes, values, data.several).to(images.device)
+    outputs = data.train_classes.shape[1] if data.several else len(values)
+    network = seeded_classifier(
+        settings.seed, settings.architecture, images.shape[1], outputs, images.shape[2:], settings.width
+    )
+    layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
+    network = network.to(images.device, **layout)
+    loss_of = class_loss(None if data.several else balancing_weights(targets, outputs))
+    # What a share of the window is in the units of each z-scored image.
+    reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
+
+    def batch_loss(picked: torch.Tensor) -> torch.Tensor:
+        at = picked.to(images.device)
+        image = augment_images(images[at], settings.recipe, generator).contiguous(memory_format=memory_format(images))
+        if settings.adversarial_epsilon:
+            image = _worst_case(network, image, targets[at], reaches[at], loss_of)
+        return loss_of(_logits(network, image), targets[at])
+
+    curve = []
+    for step, loss in train(network, len(images), batch_loss, settings, generator, progress or Progress()):
+        logits = _predict(network, test)
+        credits = balanced_credits(_answers(logits, values, data.several), data.test_classes)
+        curve.append(ClassCurvePoint(step, loss, float(credits.mean())))
+    answers = _answers(logits, values, data.several)
+    seen = _answers(_predict(network, images), values, data.several)
+    names = list(map(str, range(len(test)) if data.test_cases is None else data.test_cases))
+    cases = tuple(dict.fromkeys(names))
+    return ClassAttackResult(
+        settings=settings,
+        balanced_accuracy=float(credits.mean()),
+        accuracy=float((answers == data.test_classes).mean()),
+        auc=_auc(logits, data.test_classes, values, data.several),
+        train_accuracy=float((seen == data.train_classes).mean()),
+        cases=cases,
+        credit_by_case=_credit_by_case(names, cases, credits),
+        curve=curve,
+        threads=torch.get_num_threads(),
+        seconds=time.monotonic() - began,
+    )
+
+
+def class_loss(
+    weights: torch.Tensor | None, reduction: str = "mean"
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Cross-entropy of logits [N, K] and class numbers [N], weights [K]; None: binary, with 0 or 1 [N, K]."""
+    from torch.nn import functional
+
+    if weights is None:
+        return partial(functional.binary_cross_entropy_with_logits, reduction=reduction)
+    return partial(functional.cross_entropy, weight=weights, reduction=reduction)
+
+
+def balancing_weights(classes: torch.Tensor, count: int) -> torch.Tensor:
+    """Weights [count] that make rare classes matter as much as frequent ones."""
+    images = classes.bincount(minlength=count).clamp_min(1)
+    return len(classes) / (count * images.float())
+
+
+def _targets(classes: NDArray[np.integer], values: NDArray[np.integer], several: bool) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(classes.astype(np.float32) if several else np.searchsorted(values, classes))
+
+
+def _logits(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    with torch.autocast(image.device.type, torch.bfloat16):
+        return network(image).float()
+
+
+def _worst_case(
+    network: nn.Module,
+    image: torch.Tensor,
+    target: torch.Tensor,
+    reach: torch.Tensor,
+    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
+    """The images moved within `reach` to where the loss is large."""
+    import torch
+
+    change = torch.zeros_like(image)
+    for _ in range(_ADVERSARIAL_STEPS):
+        change.requires_grad_()
+        (gradient,) = torch.autograd.grad(loss_of(_logits(network, image + change), target), change)
+        change = (change.detach() + reach / 4 * gradient.sign()).clamp(-reach, reach)
+    return image + change
+
+
+def _predict(network: nn.Module, images: torch.Tensor) -> NDArray[np.float32]:
+    """Logits [N, K]."""
+    import torch
+
+    network.eval()
+    at_once = max(1, _PREDICT_PIXELS // images[0, 0].numel())
+    with torch.no_grad():
+        return torch.cat([_logits(network, few) for few in images.split(at_once)]).cpu().numpy()
+
+
+def _answers(logits: NDArray[np.float32], values: NDArray[np.integer], several: bool) -> NDArray[np.integer]:
+    return (logits > 0).astype(np.int64) if several else values[logits.argmax(1)]
+
+
+def _auc(
+    logits: NDArray[np.float32], classes: NDArray[np.integer], values: NDArray[np.integer], several: bool
+) -> float:
+    truth = classes > 0 if several else classes[:, None] == values
+    scores = logits if several else logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    areas = np.array([area_under_roc(column, of_class) for column, of_class in zip(scores.T, truth.T, strict=True)])
+    return float(np.nanmean(areas)) if np.isfinite(areas).any() else float("nan")
+
+
+def _credit_by_case(names: Sequence[str], cases: Sequence[str], credits: NDArray[np.float64]) -> list[float]:
+    """Sums over the images of each case, scaled so that their mean is the mean of `credits`."""
+    number = {case: index for index, case in enumerate(cases)}
+    sums = np.bincount([number[name] for name in names], credits, len(cases))
+    return (sums * len(cases) / len(names)).tolist()

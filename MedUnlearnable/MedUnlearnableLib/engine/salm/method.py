@@ -1,0 +1,344 @@
+"""The method SALM: which pixels of a case change, and how, by profile.
+
+instant    the pattern of the class (see patterns.py) on the pixels with the largest gradient of the image itself
+standard   STANDARD_DOC
+paper      error-minimizing noise under a mask by the gradient of a surrogate (see minmin.py)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import __version__
+from ..case import Case, CaseSource, Classes
+from ..errors import Refused
+from ..method import State, Workspace
+from ..progress import Progress
+from ..quality import Quality, measure
+from ..record import Protected, Record, voxels_sha256
+from ..streams import RandomStreams
+from ..window import FEW_LEVELS, IntensityWindow
+from ..window_rules import HuHistogram, units_of, window_of
+from .minmin import Cohort, MinMin, Sample, Surrogates
+from .params import SALMParams
+from .patterns import ClassPatterns
+from .region import gradient_magnitude, largest, sample_count, segment_region, within_window
+
+METHOD = "SALM"
+_STATE_FORMAT = "medunlearnable-salm-state/1"
+_AIR_HU = -500.0  # voxels below are no part of a CT window
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What `paper` keeps of its training."""
+
+    cohort: Cohort
+    rounds: int
+    arrays: dict[str, NDArray[Any]]  # weights of the surrogates, and noise of the classes where they share it
+
+
+class SALM:
+    """A sparse perturbation for a classification cohort.
+
+    `fit` looks at the cohort (all profiles: class names and CT window; paper: makes the noise), `protect` does one
+    case. What `protect` gives depends on the case, the state and the seed alone, never on the order of cases.
+    """
+
+    def __init__(self, params: SALMParams, streams: RandomStreams) -> None:
+        self.params = params
+        self.streams = streams
+        self._names: tuple[str, ...] = ()
+        self._ct_window_hu: tuple[float, float] | None = None
+        self._learned: _Learned | None = None
+
+    def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
+        """Takes the class names, merges the CT window over the cohort, and for `paper` makes the noise.
+
+        A case that cannot be read is left to `protect`, which says what is wrong with it. Raises `Refused` when no case
+        has a label, and for `paper` when all show one class.
+        """
+        workspace = workspace or Workspace()
+        self._look_at(cases, workspace.progress)
+        if self.params.profile == "paper":
+            self._learned = self._train(cases, workspace)
+
+    def protect(self, case: Case, workspace: Workspace | None = None) -> Protected:
+        """One protected case. Refuses a case without classes, a constant image, and a budget below one level."""
+        workspace = workspace or Workspace()
+        started = time.perf_counter()
+        classes = self._classes_of(case)
+        if all(channel.min() == channel.max() for channel in case.image):
+            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+        window = window_of(case, self.params.window, self._ct_window_hu)
+        window.budget(self.params.budget_share)  # refuses here, before any work
+        image = self._perturbed(case, classes, window, workspace)
+        quality = measure(case.image, image, window, workspace.progress)
+        return Protected(case, image, self._record(case, window, quality, image, time.perf_counter() - started))
+
+    def budget_physical(self, case: Case) -> float:
+        """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
+        window = window_of(case, self.params.window, self._ct_window_hu)
+        return window.budget(self.params.budget_share) * abs(case.units.slope)
+
+    def state(self) -> State:
+        """What `protect` needs for new cases: parameters, key, class names, CT window; for `paper` the surrogates."""
+        header = {
+            "format": _STATE_FORMAT,
+            "profile": self.params.profile,
+            "seed": self.streams.seed.hex(),
+            "ct_window_hu": self._ct_window_hu,
+            "class_names": self._names,
+            "params": self.params.to_json(),
+        }
+        if self._learned is None:
+            return State(header)
+        cohort = self._learned.cohort
+        learned = {
+            "rounds": self._learned.rounds,
+            "channels": cohort.channels,
+            "classes": cohort.classes,
+            "several": cohort.several,
+            "samples": [[sample.id, sample.sides, sample.start, sample.shown] for sample in cohort.samples],
+        }
+        return State({**header, "learned": learned}, self._learned.arrays)
+
+    @classmethod
+    def from_state(cls, state: State, **changes: Any) -> SALM:
+        """The method as it was saved; `changes` replace single parameters (the key and what was learned stay)."""
+        state.refuse_other_format(_STATE_FORMAT, METHOD)
+        header = state.header
+        params = replace(SALMParams.from_json(header["params"]), **changes)
+        method = cls(params, RandomStreams(bytes.fromhex(header["seed"])))
+        limits, learned = header["ct_window_hu"], header.get("learned")
+        method._ct_window_hu = (limits[0], limits[1]) if limits else None
+        method._names = tuple(header["class_names"])
+        if learned:
+            samples = [
+                Sample(name, tuple(sides), start, tuple(shown)) for name, sides, start, shown in learned["samples"]
+            ]
+            cohort = Cohort(tuple(samples), learned["channels"], learned["classes"], learned["several"])
+            method._learned = _Learned(cohort, learned["rounds"], dict(state.arrays))
+        return method
+
+    def _look_at(self, cases: CaseSource, progress: Progress) -> None:
+        histogram = HuHistogram()
+        shown: set[tuple[int, ...]] = set()
+        for number, case_id in enumerate(cases.ids):
+            progress.step("window", number, len(cases.ids))
+            case = _readable(cases, case_id)
+            if case is None or case.classes is None:
+                continue
+            self._names = self._names or case.classes.names
+            shown |= {entry for entry in case.classes.shown if entry is not None}
+            if self.params.window.rule in ("auto", "ct") and self.params.window.rule_for(case) == "ct":
+                for plane in case.image.reshape(-1, *case.image.shape[-2:]):
+                    histogram.add(plane[plane > case.units.to_stored(_AIR_HU)], case.units)
+        if not self._names:
+            raise Refused("no case has a class label; give them with --classes")
+        if len(shown) == 1 and self.params.profile == "paper":
+            raise Refused("all cases show the same class; profile paper learns from several, give --profile instant")
+        if histogram.counts.any():
+            self._ct_window_hu = histogram.window_hu()
+
+    def _classes_of(self, case: Case) -> Classes:
+        if case.classes is None:
+            raise Refused("there is no class label for this case; add it to --classes")
+        if self._names and case.classes.names != self._names:
+            raise Refused(
+                f"the classes of this case are {', '.join(case.classes.names)}, but those of the run "
+                f"{', '.join(self._names)}; give the same --class-names in the same order"
+            )
+        if len(case.classes.names) < 2:
+            raise Refused("there is one class only, so there is nothing to tell apart; name all with --class-names")
+        depth = case.shape_kji[0]
+        if len(case.classes.shown) not in (1, depth):
+            raise Refused(f"{len(case.classes.shown)} slices have a class label, but the image has {depth} slices")
+        return case.classes
+
+    def _allowed(self, case: Case, window: IntensityWindow) -> NDArray[np.bool_]:
+        """[D, H, W], slice by slice so that memory stays small."""
+        region = segment_region(case, self.params.region)
+        slices = [region[k] & within_window(case.image[:, k], window) for k in range(case.shape_kji[0])]
+        return np.stack(slices)
+
+    def _perturbed(self, case: Case, classes: Classes, window: IntensityWindow, workspace: Workspace) -> NDArray[Any]:
+        allowed = self._allowed(case, window)
+        image = case.image.copy()
+        deltas = self._noise if self.params.profile == "paper" else self._patterns
+        for place, delta in deltas(case, classes, window, allowed, workspace):
+            for before, after, change in zip(case.image, image, np.broadcast_to(delta, case.image[:, place].shape)):
+                after[place] = window.write_back(before[place], change, allowed[place], self.params.budget_share)
+        return image
+
+    def _patterns(
+        self,
+        case: Case,
+        classes: Classes,
+        window: IntensityWindow,
+        allowed: NDArray[np.bool_],
+        workspace: Workspace,
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Of each slice with a label its number and the noise [1, H, W], the same in all channels."""
+        patterns = ClassPatterns.draw(len(classes.names), self.streams.generator("patterns"))
+        depth, height, width = case.shape_kji
+        for k in range(depth):
+            workspace.progress.step("protect", k, depth)
+            shown = classes.of_slice(k)
+            if shown is None:
+                continue
+            score = gradient_magnitude(np.stack([window.normalize(channel) for channel in case.image[:, k]]))
+            count = sample_count(allowed[k], self.params.mask_share)
+            mask = largest(score, allowed[k] & (score > 0), count)
+            pattern = patterns.of_classes(shown, (height, width))
+            yield k, (np.float32(self.params.budget_share) * pattern * mask)[np.newaxis]
+
+    def _noise(
+        self,
+        case: Case,
+        classes: Classes,
+        window: IntensityWindow,
+        allowed: NDArray[np.bool_],
+        workspace: Workspace,
+    ) -> Iterator[tuple[int | slice, NDArray[np.float32]]]:
+        """Of each sample with a label its place along k and the noise [C, H, W] or [C, D, H, W]."""
+        if self._learned is None:
+            raise Refused("profile paper protects with what it learned on a cohort; fit it, or give its --state")
+        learned = self._learned
+        known = {sample.id: sample for sample in learned.cohort.samples}
+        trained = MinMin(self.params, learned.cohort, self.streams)
+        made_here = trained.is_marked(workspace)
+        units = list(_units(case, classes, self.params.min_min.unit))
+        for number, (sample_id, place, shown) in enumerate(units):
+            workspace.progress.step("protect", number, len(units))
+            sample = known.get(sample_id)
+            sides = allowed[place].shape
+            if self.params.min_min.noise == "class":
+                yield place, trained.in_epsilon(trained.of_class(learned.arrays, shown, sides)) * allowed[place]
+            elif made_here and sample is not None and (sample.sides, sample.shown) == (sides, shown):
+                stored = trained.noise(learned.rounds, workspace)[:, sample.span]
+                yield place, trained.in_epsilon(stored).reshape(-1, *sides)
+            else:
+                new = Sample(sample_id, sides, 0, shown)
+                surrogates = Surrogates(self.params, learned.cohort, self.streams, workspace.device)
+                surrogates.take_up(learned.arrays)
+                yield place, trained.optimize_new(surrogates, _normalized(case, place, window), allowed[place], new)
+
+    def _train(self, cases: CaseSource, workspace: Workspace) -> _Learned:
+        """Lays the cohort out in arrays of the workspace, and makes the noise."""
+        cohort = self._cohort(cases, workspace.progress)
+        samples = {sample.id: sample for sample in cohort.samples}
+        images, allowed = cohort.images(workspace), cohort.allowed(workspace)
+        for number, case_id in enumerate(cases.ids):
+            workspace.progress.step("cohort", number, len(cases.ids))
+            case = _readable(cases, case_id)
+            if case is None or case.classes is None:
+                continue
+            window = window_of(case, self.params.window, self._ct_window_hu)
+            free = self._allowed(case, window)
+            for sample_id, place, _ in _units(case, case.classes, self.params.min_min.unit):
+                span = samples[sample_id].span
+                images[:, span] = _normalized(case, place, window).reshape(cohort.channels, -1)
+                allowed[span] = free[place].ravel()
+        training = MinMin(self.params, cohort, self.streams)
+        arrays, rounds = training.fit(workspace)
+        return _Learned(cohort, rounds, arrays)
+
+    def _cohort(self, cases: CaseSource, progress: Progress) -> Cohort:
+        """Every sample of the cohort, sorted by id: what comes out does not depend on the order of the cases."""
+        found: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        channels: set[int] = set()
+        several = False
+        for number, case_id in enumerate(cases.ids):
+            progress.step("cohort", number, len(cases.ids))
+            case = _readable(cases, case_id)
+            if case is None or case.classes is None:
+                continue
+            channels.add(case.image.shape[0])
+            several |= case.classes.several
+            for sample_id, place, shown in _units(case, case.classes, self.params.min_min.unit):
+                found[sample_id] = (case.image[0][place].shape, shown)
+        if len(channels) > 1:
+            raise Refused("some images are gray and some are in color; protect them in runs of their own")
+        samples, start = [], 0
+        for sample_id, (sides, shown) in sorted(found.items()):
+            samples.append(Sample(sample_id, sides, start, shown))
+            start = samples[-1].span.stop
+        return Cohort(tuple(samples), channels.pop(), len(self._names), several)
+
+    def _record(
+        self, case: Case, window: IntensityWindow, quality: Quality, image: NDArray[Any], seconds: float
+    ) -> Record:
+        budget = window.budget(self.params.budget_share)
+        return Record(
+            case=case.id,
+            state="protected" if quality.share_changed else "unchanged",
+            method=METHOD,
+            profile=self.params.profile,
+            version=__version__,
+            parameters=self.params.to_json(),
+            seed_id=self.streams.seed_id,
+            window=(window.lo, window.hi),
+            units=units_of(case),
+            budget=budget,
+            psnr_db=quality.psnr_db,
+            ssim=quality.ssim,
+            max_change=quality.max_change,
+            max_change_physical=quality.max_change * abs(case.units.slope),
+            share_changed=quality.share_changed,
+            voxels_sha256=voxels_sha256(image),
+            seconds=seconds,
+            warnings=case.warnings + _advice(case, window, budget, quality),
+        )
+
+
+def _readable(cases: CaseSource, case_id: str) -> Case | None:
+    try:
+        return cases.load(case_id)
+    except (Refused, MemoryError):
+        return None
+
+
+def _units(case: Case, classes: Classes, unit: str) -> Iterator[tuple[str, int | slice, tuple[int, ...]]]:
+    """Of each labeled sample of a case its id, its place along k, and the classes it shows."""
+    if unit == "volume":
+        if len(classes.shown) > 1:
+            raise Refused("slices have labels of their own, so the samples are slices, not whole volumes")
+        shown = classes.of_slice(0)
+        if shown is not None:
+            yield case.id, slice(None), shown
+        return
+    for k in range(case.shape_kji[0]):
+        shown = classes.of_slice(k)
+        if shown is not None:
+            yield f"{case.id}/{k}", k, shown
+
+
+def _normalized(case: Case, place: int | slice, window: IntensityWindow) -> NDArray[np.float32]:
+    """[C, *sides] in [0, 1]; NaN becomes 0, and is never changed."""
+    return np.nan_to_num(np.stack([window.normalize(channel[place]) for channel in case.image]))
+
+
+def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality) -> tuple[str, ...]:
+    """What the user may want to change or know, one sentence each."""
+    assert case.classes is not None
+    unlabeled = sum(case.classes.of_slice(k) is None for k in range(case.shape_kji[0]))
+    advice = []
+    if unlabeled:
+        advice.append(
+            f"{unlabeled} of {case.shape_kji[0]} slices have no class label and stay as they are: a clean copy weakens "
+            "the protection of the others"
+        )
+    elif not quality.share_changed:
+        advice.append("no voxel of the region lies in the window, so nothing was changed; check --window and --region")
+    if window.quantum and budget / window.quantum < FEW_LEVELS:
+        advice.append(
+            f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
+        )
+    return tuple(advice)
