@@ -168,8 +168,9 @@ def geometry_of(rows: Sequence[str]) -> Geometry:
 
 def _converted(slab: NDArray[Any], units: Units, to: Units, dtype: np.dtype) -> NDArray[np.float64]:
     """Stored values of `units` as stored values of units `to`; near-integers are made whole where `dtype` is."""
-    physical = slab.astype(np.float64) * units.slope + units.intercept
-    values = (physical - to.intercept) / to.slope
+    with np.errstate(over="ignore", invalid="ignore"):  # of units that are nonsense; the values will not fit then
+        physical = slab.astype(np.float64) * units.slope + units.intercept
+        values = (physical - to.intercept) / to.slope
     if dtype.kind == "f":
         return values
     whole = np.rint(values) + 0.0  # no negative zero

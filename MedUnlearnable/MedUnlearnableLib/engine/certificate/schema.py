@@ -6,6 +6,7 @@ A schema is a dict (an object with exactly these keys), a list of one schema (a 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +26,7 @@ _LARGEST_AXIS = 1 << 20
 _MOST_VOXELS = 1 << 36
 _MOST_PAYLOAD_BYTES = 1 << 40
 _MOST_ARGON2_KIB = 1 << 20  # a forged certificate could ask for all memory
-_NUMBER = r"-?\d{1,20}(\.\d{1,20})?(e[+-]\d{1,2})?"
+_NUMBER = re.compile(r"-?\d{1,25}(\.\d{1,25})?(e[+-]\d{1,3})?", re.ASCII)
 
 Check = Callable[[Any], bool]
 
@@ -114,12 +115,20 @@ def _misshapen(where: str) -> BadCertificate:
     return BadCertificate(f"the certificate is damaged: {where} is not as {FORMAT} wants it")
 
 
+def _is_number(value: Any) -> bool:
+    """A finite decimal number, as text."""
+    return isinstance(value, str) and _NUMBER.fullmatch(value) is not None and math.isfinite(float(value))
+
+
+def _is_slope(value: Any) -> bool:
+    return _is_number(value) and float(value) != 0
+
+
 def _is_affine(value: Any) -> bool:
     """None, or twelve numbers that span a volume."""
-    number = matching(_NUMBER)
     if value is None:
         return True
-    if not (isinstance(value, list) and len(value) == 12 and all(map(number, value))):
+    if not (isinstance(value, list) and len(value) == 12 and all(map(_is_number, value))):
         return False
     try:
         geometry_of(value)
@@ -134,7 +143,6 @@ def _is_statement(value: Any) -> bool:
 
 _SHA256 = matching("[0-9a-f]{64}")
 _PUBLIC_KEY = matching(f"{PREFIX}[A-Za-z0-9+/]{{43}}=")
-_SLOPE = matching(rf"(?!-?[0.]+(e.*)?$){_NUMBER}")  # not zero
 _AXIS = integer(1, _LARGEST_AXIS)
 _PAYLOAD = {
     "alg": exactly("aes-256-gcm"),
@@ -156,8 +164,8 @@ CERTIFICATE = {
         "shape_kji": lambda value: isinstance(value, list) and len(value) == 3 and all(map(_AXIS, value)),
         "components": integer(1, _LARGEST_AXIS),
         "ijk_to_ras": _is_affine,
-        "slope": _SLOPE,
-        "intercept": matching(_NUMBER),
+        "slope": _is_slope,
+        "intercept": _is_number,
     },
     "recipients": [
         (
