@@ -244,7 +244,9 @@ def _holds(back: StoredImage, source: StoredImage, image: NDArray[Any]) -> bool:
         back.array.dtype == source.array.dtype
         and back.array.shape == image.shape
         and all(
-            np.array_equal(_bits(a, back.array.dtype), _bits(b, back.array.dtype)) for a, b in zip(back.array, image)
+            np.array_equal(_bits(a, back.array.dtype), _bits(b, back.array.dtype))
+            for channels in zip(back.array, image)
+            for a, b in zip(*channels)  # plane by plane: they stay in the processor's cache
         )
     )
     if back.geometry is None or source.geometry is None:

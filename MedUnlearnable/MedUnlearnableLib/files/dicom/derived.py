@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...engine.record import NOT_FOR_DIAGNOSIS, voxels_sha256
-from .instances import quiet_damage, read_dataset
+from .instances import quiet_damage, read_header, saved
 from .pixels import encode
 
 # The standard's limits in characters: Series Description is an LO, Derivation Description an ST.
@@ -49,7 +48,7 @@ def write(sources: Sequence[Path], target: IO[bytes] | Path, array: NDArray[Any]
 
 def _derive(source: Path, plane: NDArray[Any], fingerprint: str) -> bytes:
     """The source with other voxels. What is not named here stays as it is, private tags too."""
-    data = read_dataset(source, stop_before_pixels=True)  # what follows the pixels is a signature, no longer valid
+    data = read_header(source).header  # what follows the pixels is a signature, no longer valid
     with quiet_damage(source):
         _refer_to_source(data)
         _mark(data)
@@ -60,9 +59,7 @@ def _derive(source: Path, plane: NDArray[Any], fingerprint: str) -> bytes:
         data.SeriesInstanceUID = _identifier(data.SeriesInstanceUID, fingerprint)
         data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
         _set_pixels(data, plane)
-        buffer = BytesIO()
-        data.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
+        return saved(data)
 
 
 def _identifier(source: str, fingerprint: str) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 from ...engine.errors import Refused
 
+T = TypeVar("T")
 _MARK_AT, _MARK = 128, b"DICM"
 #: What pydicom raises on damaged files, seen in its sources and in tests with cut and flipped bytes.
-DAMAGE = (ValueError, KeyError, AttributeError, TypeError, EOFError, IndexError, NotImplementedError, struct.error)
+DAMAGE = (ValueError, KeyError, AttributeError, TypeError, EOFError, IndexError, RuntimeError, struct.error)
 
 
 #: Objects that say where something lies in the images of a series.
@@ -25,21 +27,49 @@ NOT_IMAGES = (*LABEL_MODALITIES, "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "D
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file and its header, without pixels."""
+    """One DICOM file and its header, without pixels. `pixels_at`: where in the file Pixel Data begins with its tag."""
 
     path: Path
     header: Any  # pydicom.Dataset
+    pixels_at: int
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """The value of a tag, `default` where it is missing or empty. One that makes no sense is refused."""
+        with quiet_damage(self.path):
+            value = self.header.get(keyword)
+        return default if value is None or value == "" else value
 
     def required(self, keyword: str) -> Any:
         """The value of a tag; a missing or empty one is refused by its name."""
-        value = self.header.get(keyword)
-        if value is None or value == "":
+        value = self.get(keyword)
+        if value is None:
             raise Refused(f"{self.path}: {tag_name(keyword)} is missing; repair the file or leave it out")
         return value
 
+    def whole(self, keyword: str, default: int | None = None) -> int:
+        """A whole number; required where there is no default."""
+        return self._as(int, keyword, default)
+
+    def number(self, keyword: str, default: float | None = None) -> float:
+        """As `whole`, with fractions."""
+        return self._as(float, keyword, default)
+
+    def _as(self, kind: Callable[[Any], T], keyword: str, default: T | None) -> T:
+        value = self.required(keyword) if default is None else self.get(keyword, default)
+        try:
+            return kind(value)
+        except (TypeError, ValueError, OverflowError):
+            raise Refused(
+                f"{self.path}: {tag_name(keyword)} is '{value}', which is no number; repair the file"
+            ) from None
+
     @property
     def modality(self) -> str:
-        return str(self.header.get("Modality", ""))
+        return str(self.get("Modality", ""))
+
+    @property
+    def transfer_syntax(self) -> Any:
+        return self.header.file_meta.get("TransferSyntaxUID")
 
 
 def is_dicom(path: Path) -> bool:
@@ -90,29 +120,56 @@ def label_in_series(folder: Path) -> Path | None:
 
 def read_header(path: Path) -> Instance:
     """Refuses what is no whole DICOM file."""
-    return Instance(path, read_dataset(path, stop_before_pixels=True))
+    with _opened(path) as file:
+        return Instance(path, _parsed(file, stop_before_pixels=True), file.tell())
 
 
-def read_dataset(path: Path, **options: Any) -> Any:
-    """The pydicom data set of a file, elements still as raw bytes."""
+def read_dataset(path: Path) -> Any:
+    """The pydicom data set of a whole file, elements still as raw bytes."""
+    with _opened(path) as file:
+        return _parsed(file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    with quiet_damage(path), path.open("rb") as file:
+        if file.read(_MARK_AT + len(_MARK))[_MARK_AT:] != _MARK:
+            raise _no_dicom(path)
+        file.seek(0)
+        yield file
+
+
+def _parsed(file: IO[bytes], **options: Any) -> Any:
     import pydicom
 
-    with quiet_damage(path):
-        if path.exists() and not is_dicom(path):
-            raise _no_dicom(path)
-        return pydicom.dcmread(path, **options)
+    return pydicom.dcmread(file, **options)
+
+
+def saved(data: Any) -> bytes:
+    """A data set as a whole file, explicit little endian."""
+    import pydicom
+
+    buffer = BytesIO()
+    if pydicom.__version_info__[0] == "2":  # Slicer 5.10
+        data.is_little_endian, data.is_implicit_VR = True, False
+        data.save_as(buffer, write_like_original=False)
+    else:
+        data.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
 
 
 @contextmanager
 def quiet_damage(path: Path) -> Iterator[None]:
     """Damage becomes a sentence. pydicom's warnings stay out: peculiar values of the source are kept as they are."""
+    from pydicom.errors import BytesLengthException
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except OSError as error:
         raise Refused(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from None
-    except DAMAGE as error:
+    except (*DAMAGE, BytesLengthException) as error:
         reason = " ".join(str(error).split())
         raise Refused(f"{path}: the DICOM file is damaged ({reason}); copy it again from its source") from None
 

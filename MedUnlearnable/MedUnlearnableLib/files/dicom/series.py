@@ -60,7 +60,7 @@ def read(path: Path) -> StoredImage:
         geometry=_geometry(path, instances),
         write_to=write_to,
         units=_units(first),
-        modality="picture" if int(first.header.get("SamplesPerPixel", 1)) == 3 else first.modality,
+        modality="picture" if pixels.samples_of(first) == 3 else first.modality,
         padding=pixels.padding_of(first),
         limits=pixels.limits_of(first),
         warnings=_privacy_warnings(first),
@@ -71,17 +71,23 @@ def read(path: Path) -> StoredImage:
 def _refuse_mixture(instances: Sequence[Instance]) -> None:
     first = instances[0]
     for other in instances[1:]:
-        if other.header.get("SeriesInstanceUID") != first.header.get("SeriesInstanceUID"):
+        if other.get("SeriesInstanceUID") != first.get("SeriesInstanceUID"):
             raise Refused(
                 f"{other.path}: belongs to another series than {first.path.name}; put each series into its own folder"
             )
-        for keyword in _COMMON:
-            here, there = other.header.get(keyword), first.header.get(keyword)
+        for keyword in _COMMON if _as_stored(other) != _as_stored(first) else ():
+            here, there = other.get(keyword), first.get(keyword)
             if here != there:
                 raise Refused(
                     f"{other.path}: {tag_name(keyword)} is {here}, but {there} in {first.path.name}; "
                     "leave out what does not belong to the volume"
                 )
+
+
+def _as_stored(instance: Instance) -> list[Any]:
+    """What the file holds for the common tags. Bytes that agree need not be understood, which takes longer."""
+    elements = (instance.header.get_item(keyword) for keyword in _COMMON)
+    return [element and element.value for element in elements]
 
 
 def _in_order(path: Path, instances: Sequence[Instance]) -> list[Instance]:
@@ -143,18 +149,21 @@ def _position(instance: Instance) -> NDArray[np.float64]:
 
 
 def _numbers(instance: Instance, keyword: str, count: int) -> NDArray[np.float64]:
-    value = np.atleast_1d(np.array(instance.required(keyword), dtype=np.float64))
-    if value.shape != (count,) or not np.isfinite(value).all():
+    value = instance.required(keyword)
+    try:
+        numbers = np.atleast_1d(np.array(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise Refused(f"{instance.path}: {tag_name(keyword)} must hold {count} numbers; repair the file")
-    return value
+    return numbers
 
 
 def _voxels(instances: Sequence[Instance]) -> NDArray[Any]:
     """[C, D, H, W], filled slice by slice, so that no second copy is needed."""
-    header = instances[0].header
-    channels = int(header.get("SamplesPerPixel", 1))
-    shape = (channels, len(instances), int(instances[0].required("Rows")), int(instances[0].required("Columns")))
-    array = np.empty(shape, pixels.dtype_of(instances[0]))
+    first = instances[0]
+    shape = (pixels.samples_of(first), len(instances), first.whole("Rows"), first.whole("Columns"))
+    array = np.empty(shape, pixels.dtype_of(first))
     for number, instance in enumerate(instances):
         array[:, number] = pixels.read_plane(instance)
     array.setflags(write=False)
@@ -164,14 +173,14 @@ def _voxels(instances: Sequence[Instance]) -> NDArray[Any]:
 def _geometry(path: Path, instances: Sequence[Instance]) -> Geometry | None:
     """From orientation, position and spacing; None for pictures that have no place in the patient."""
     first, last = instances[0], instances[-1]
-    if not all(first.header.get(name) for name in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")):
+    if not all(first.get(name) for name in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")):
         return None
     row, column = _axes(first)
     between_rows, between_columns = _numbers(first, "PixelSpacing", 2)
     if len(instances) > 1:
         step = (_position(last) - _position(first)) / (len(instances) - 1)
     else:
-        step = np.cross(row, column) * float(first.header.get("SliceThickness") or 1.0)
+        step = np.cross(row, column) * (first.number("SliceThickness", 1.0) or 1.0)
     lps = np.column_stack([row * between_columns, column * between_rows, step, _position(first)])
     ijk_to_ras = np.eye(4)
     ijk_to_ras[:3] = lps * np.array([[-1.0], [-1.0], [1.0]])
@@ -179,18 +188,16 @@ def _geometry(path: Path, instances: Sequence[Instance]) -> Geometry | None:
 
 
 def _units(first: Instance) -> Units:
-    header = first.header
-    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-    hounsfield = first.modality == "CT" and header.get("RescaleType", "HU") in ("HU", "")
-    slope = 1.0 if slope in (None, "") else float(slope)
+    slope, intercept = first.number("RescaleSlope", 1.0), first.number("RescaleIntercept", 0.0)
     if slope == 0:
         raise Refused(f"{first.path}: {tag_name('RescaleSlope')} is 0, so the values mean nothing; repair the file")
-    return Units(slope, float(intercept or 0.0), "HU" if hounsfield else "")
+    hounsfield = first.modality == "CT" and first.get("RescaleType", "HU") == "HU"
+    return Units(slope, intercept, "HU" if hounsfield else "")
 
 
 def _privacy_warnings(first: Instance) -> tuple[str, ...]:
     """The name itself is not repeated: warnings are handed out."""
-    name = str(first.header.get("PatientName") or "").strip(" ^").upper()
+    name = str(first.get("PatientName", "")).strip(" ^").upper()
     if name in _NO_NAME:
         return ()
     return (
