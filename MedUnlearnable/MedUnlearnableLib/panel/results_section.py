@@ -12,9 +12,11 @@ import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
+from ..engine.errors import Refused
 from ..files import formats
 from ..files.outputs import RECORD_ENDING
 from ..files.volume import write_atomically
+from ..scene import dicom_series
 from ..scene.protect_job import Outcome
 from ..scene.volumes import RECORD_REFERENCE
 from .comparison import Comparison
@@ -36,6 +38,7 @@ class ResultsSection:
             getattr(ui, f"{what}Button").connect("clicked(bool)", partial(self._compare, what))
         ui.backButton.connect("clicked(bool)", self.end_comparison)
         ui.saveButton.connect("clicked(bool)", self._save)
+        ui.saveDicomButton.connect("clicked(bool)", self._save_dicom)
         ui.removeResultsButton.connect("clicked(bool)", self._remove)
         self._update()
 
@@ -71,8 +74,10 @@ class ResultsSection:
     def _update(self) -> None:
         selected = self._table.selected()
         self.ui.verdictLabel.text = verdict_of(selected) if selected is not None else ""
+        in_scene = self._selected_in_scene()
         for name in ("beforeButton", "afterButton", "differenceButton", "saveButton"):
-            getattr(self.ui, name).enabled = self._selected_in_scene() is not None
+            getattr(self.ui, name).enabled = in_scene is not None
+        self.ui.saveDicomButton.visible = in_scene is not None and dicom_series.comes_from_database(in_scene.volumeNode)
         self.ui.backButton.enabled = self._comparison.active
         self.ui.resultsSection.visible = bool(self._table.outcomes)
 
@@ -98,6 +103,23 @@ class ResultsSection:
             return
         write_atomically(path.with_name(formats.stem(path) + RECORD_ENDING), lambda file: file.write(record))
         self.ui.statusLabel.text = _("Saved {path} with its record; both may be handed out.").format(path=path)
+
+    def _save_dicom(self, _checked: bool = False) -> None:
+        outcome = self._selected_in_scene()
+        chosen = qt.QFileDialog.getExistingDirectory(
+            slicer.util.mainWindow(), _("New or empty folder for the DICOM series")
+        )
+        if outcome is None or not chosen:
+            return
+        folder = Path(str(chosen))
+        try:
+            with slicer.util.WaitCursor():
+                record = dicom_series.save_series(outcome.volumeNode, folder)
+        except Refused as error:
+            self._tell_failure(str(error))
+            return
+        saved = _("Saved the series {path} with its record beside it; both may be handed out.").format(path=folder)
+        self.ui.statusLabel.text = "\n".join([saved, *record.warnings])
 
     def _remove(self, _checked: bool = False) -> None:
         self.end_comparison()

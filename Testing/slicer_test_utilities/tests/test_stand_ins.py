@@ -161,3 +161,28 @@ def test_quitting_and_restarting_are_errors_in_a_test(slicer_app):
 
 def test_the_startup_environment_is_complete(slicer_app):
     assert slicer.util.startupEnvironment()["PATH"] == os.environ["PATH"]
+
+
+def test_the_dicom_database_gives_an_empty_text_for_what_it_does_not_know(slicer_app):
+    import slicer
+
+    assert slicer.dicomDatabase.fileForInstance("1.2.3") == ""
+    with pytest.raises(ValueError, match="text"):
+        slicer.dicomDatabase.fileForInstance(None)
+    with pytest.raises(AttributeError):
+        slicer.dicomDatabase.noSuchName = 1
+
+
+def test_the_dicom_database_knows_the_file_of_an_inserted_instance(slicer_app, tmp_path):
+    import slicer
+
+    pydicom = pytest.importorskip("pydicom")
+    data = pydicom.Dataset()
+    data.SOPClassUID, data.SOPInstanceUID = pydicom.uid.CTImageStorage, "1.2.3"
+    data.file_meta = pydicom.dataset.FileMetaDataset()
+    data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    slicer.dicomDatabase.insert(str(tmp_path / "a.dcm"))
+    path = slicer.dicomDatabase.fileForInstance("1.2.3")
+    assert path == str(tmp_path / "a.dcm")
+    assert slicer.dicomDatabase.instanceForFile(path) == "1.2.3"

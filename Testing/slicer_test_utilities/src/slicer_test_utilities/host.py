@@ -60,9 +60,11 @@ def running_application() -> Iterator[Any]:
     """`slicer.app`, `slicer.modules` and a fresh scene for one test."""
     install()
     from .application import qSlicerApplication
+    from .dicom_database import ctkDICOMDatabase
 
     with running_scene() as scene:
         slicer.app = qSlicerApplication(scene.application_logic)
+        slicer.dicomDatabase = ctkDICOMDatabase()
         try:
             yield slicer.app
         finally:
@@ -70,7 +72,7 @@ def running_application() -> Iterator[Any]:
             _forget_samples()
             close_all_windows()
             slicer.app.close()
-            del slicer.app
+            del slicer.app, slicer.dicomDatabase
 
 
 def _forget_samples() -> None:
