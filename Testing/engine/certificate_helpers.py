@@ -50,10 +50,10 @@ class Sealed:
         payload = BytesIO(self.payload)
         return restore(self.content, image or self.protected, opener, trust or trusting(ISSUER), payload)
 
-    def signed_again(self, issuer: PrivateKey = ISSUER, **changes: object) -> Sealed:
+    def signed_again(self, by: PrivateKey = ISSUER, /, **changes: object) -> Sealed:
         """With other fields, and a signature that fits them."""
         data = {**self.certificate.data, **changes}
-        data["signature"] = {"alg": "ed25519", "value": text_of(issuer.sign(unsigned(data)))}
+        data["signature"] = {"alg": "ed25519", "value": text_of(by.sign(unsigned(data)))}
         return replace(self, certificate=Certificate(data))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..engine.certificate.canonical import bytes_of, text_of
 from ..engine.certificate.keys import KEY_BYTES, PREFIX, PrivateKey, PublicKey, lock, unlock
-from ..engine.certificate.schema import base64_of, exactly, is_misshapen, lock_of, matching, text_up_to
+from ..engine.certificate.schema import base64_of, exactly, is_misshapen, is_public_key, lock_of, matching, text_up_to
 from ..engine.certificate.verify import Trust
 from ..engine.errors import Refused
 from .volume import PRIVATE_MODE, read_bytes, read_json, write_atomically, write_json
@@ -21,18 +21,17 @@ _CONFIG_VARIABLE = "MEDUNLEARNABLE_CONFIG"
 _TRUST_FILE = "trust.json"
 _KEY_FORMAT, _TRUST_FORMAT = "mul-key/1", "mul-trust/1"
 _LARGEST_PUBLIC_FILE = 1000  # bytes
-_PUBLIC_KEY = matching(f"{PREFIX}.{{44}}")
 _KEY = {
     "format": exactly(_KEY_FORMAT),
     "name": text_up_to(200),
-    "public_key": _PUBLIC_KEY,
+    "public_key": is_public_key,
     "private": ({"kdf": exactly("none"), "seed": base64_of(KEY_BYTES)}, lock_of(KEY_BYTES)),
 }
 _TRUST = {
     "format": exactly(_TRUST_FORMAT),
     "issuers": [
         {
-            "public_key": _PUBLIC_KEY,
+            "public_key": is_public_key,
             "name": text_up_to(200),
             "status": matching("trusted|revoked"),
             "since": matching(r"\d{4}-\d\d-\d\d"),
