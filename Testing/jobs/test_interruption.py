@@ -168,7 +168,7 @@ def test_the_cancel_file_is_honored_within_a_second(cohort: Path, tmp_path: Path
 def test_a_worker_that_hangs_is_ended_with_its_tree(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("MedUnlearnableLib.jobs.runner.GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("MedUnlearnableLib.jobs.process.GRACE_SECONDS", 0.5)
     job = started(cohort, tmp_path / "out")
     wait_for(lambda: job.poll() and len(images(tmp_path / "out")) >= 1)
     os.kill(job.process_id, signal.SIGSTOP)

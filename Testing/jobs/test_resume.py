@@ -67,14 +67,14 @@ def wait_for_some_cases(out: Path) -> None:
 def kill(running: RunningJob) -> None:
     """Ends worker and starter as one would see it after a power cut: nobody tidies up, the lock dies with them."""
     os.killpg(running.process_id, signal.SIGKILL)
-    running._process.wait()
-    running._process.stdin.close()
+    running._worker._process.wait()
+    running._worker._process.stdin.close()
     os.close(running._lock.descriptor)
 
 
 def at_a_write(out: Path, running: RunningJob) -> bool:
     """Waits until a file is half written; False when the run was over before."""
-    while running._process.poll() is None:
+    while running._worker._process.poll() is None:
         if any(path.name.startswith(TEMPORARY_PREFIX) for path in out.iterdir()):
             return True
     return False
@@ -83,7 +83,7 @@ def at_a_write(out: Path, running: RunningJob) -> bool:
 def after_some_cases(out: Path, running: RunningJob, chance: random.Random) -> None:
     """Waits for up to two more cases, however fast the machine is, and then a moment."""
     goal = len(finished_images(out)) + chance.randrange(3)
-    while running._process.poll() is None and len(finished_images(out)) < goal:
+    while running._worker._process.poll() is None and len(finished_images(out)) < goal:
         time.sleep(0.002)
     time.sleep(chance.uniform(0, 0.03))
 

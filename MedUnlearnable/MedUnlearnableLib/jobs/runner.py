@@ -1,32 +1,24 @@
-"""Starts the worker process, passes its events on, and stops it: softly first, then with its whole process tree."""
+"""Starts a job, passes the events of its worker on, and leaves its folders in order, however it ends."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Any
 
 from ..engine.errors import Refused
 from ..files.lock import LOCK_FILE, Lock, is_held
 from ..files.outputs import OutputFolder, refuse_unwritable, remove_unfinished
 from .account import Account
-from .events import CANCEL_FILE, EVENTS_FILE, Event, EventReader
+from .events import Event
 from .job import JOB_FILE, Job
 from .methods import build
+from .process import WorkerProcess, wait_for_end
 from .share import ALONE, Share
 
-#: A cancelled worker that has not stopped by itself after this time is ended.
-GRACE_SECONDS = 5.0
 JOB_FOLDER = "job"
-_LOG_FILE = "worker.log"
-_LAST_LOG_LINES = 3
+_WORKER = "MedUnlearnableLib.jobs.worker"
 
 
 def start(job: Job, resume: bool = False, share: Share = ALONE) -> RunningJob:
@@ -103,48 +95,26 @@ class RunningJob:
         self._made = made
         self._lock = lock
         self._share = share
-        self.result: Event | None = None
-        for name in (EVENTS_FILE, CANCEL_FILE):  # of the run that is resumed
-            (self.folder / name).unlink(missing_ok=True)
-        self._events = EventReader(self.folder)
-        self._last_word: Event | None = None
-        self._kill_at: float | None = None
         job.write(self.folder)
-        with (self.folder / _LOG_FILE).open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    python_executable(),
-                    "-m",
-                    "MedUnlearnableLib.jobs.worker",
-                    str(job_folder),
-                    *map(str, astuple(share)),
-                ],
-                stdin=subprocess.PIPE,  # its closing tells the worker that this process is gone
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=_environment(),
-                **_inherited(lock),
-            )
+        self._worker = WorkerProcess(_WORKER, (job_folder, *astuple(share)), self.folder, lock)
 
     @property
     def process_id(self) -> int:
-        return self._process.pid
+        return self._worker.process_id
+
+    @property
+    def result(self) -> Event | None:
+        """The last event; None while the job runs."""
+        return self._worker.result
 
     def poll(self) -> list[Event]:
-        """New events. Ends a cancelled worker that does not stop, and notes the result when the run is over."""
-        over = self._process.poll() is not None  # before reading, so that the last events are not missed
-        if not over and self._kill_at is not None and time.monotonic() > self._kill_at:
-            self._end_process_tree()
-            over = True
-        events = self._events.new_events()
-        self._last_word = next((event for event in events if event["event"] == "finished"), self._last_word)
-        if over and self.result is None:
-            if self._last_word is None:
-                self._last_word = self._unexplained_end()
-                events.append(self._last_word)
+        """New events. Ends a cancelled worker that does not stop, and tidies up when the run is over."""
+        was_running = self.result is None
+        events = self._worker.poll()
+        if was_running and self.result is not None:
+            if self._worker.died:
                 self._tidy_up_after_a_kill()
             self._close()
-            self.result = self._last_word
         return events
 
     @property
@@ -155,47 +125,18 @@ class RunningJob:
     def end(self) -> None:
         """Ends the worker at once, in the middle of whatever it does."""
         if self.result is None:
-            self._kill_at = 0.0
+            self._worker.kill_at_next_poll()
             self.poll()
 
     def cancel(self) -> None:
         """Asks the worker to stop after its present step; `poll` ends it if it does not."""
-        if self._kill_at is None:
-            (self.folder / CANCEL_FILE).touch()
-            self._kill_at = time.monotonic() + GRACE_SECONDS
+        self._worker.cancel()
 
     def wait(self, on_event: Callable[[Event], None] | None = None, pause: Callable[[], None] | None = None) -> Event:
         """Polls until the run is over. `pause` is called in between (default: 50 ms of sleep). Returns the result."""
-        while self.result is None:
-            for event in self.poll():
-                if on_event is not None:
-                    on_event(event)
-            if self.result is None:
-                (pause or _sleep)()
-        return self.result
-
-    def _unexplained_end(self) -> Event:
-        if self._kill_at is not None:
-            return {"event": "finished", "exit_code": 130, "message": "cancelled; finished cases are kept"}
-        code = self._process.returncode
-        how = f"was ended by signal {-code} (9: often for lack of memory)" if code < 0 else f"ended with code {code}"
-        lines = (self.folder / _LOG_FILE).read_text("utf-8", "replace").splitlines()[-_LAST_LOG_LINES:]
-        return {
-            "event": "finished",
-            "exit_code": 1,
-            "message": f"the worker process {how}; {' / '.join(lines) or 'no message'}",
-        }
-
-    def _end_process_tree(self) -> None:
-        if sys.platform == "win32":
-            subprocess.run(["taskkill", "/PID", str(self._process.pid), "/T", "/F"], check=False, capture_output=True)
-        else:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        return wait_for_end(self.poll, lambda: self.result, on_event, pause)
 
     def _close(self) -> None:
-        if self._process.stdin is not None:
-            self._process.stdin.close()
         self._lock.release()
         if self._share.leads:
             _leave_nothing_of_nothing(self.job, self._job_folder, self._made)
@@ -240,38 +181,3 @@ def _refuse_other_job(job: Job, job_folder: Path) -> None:
             f"{job.out}: the run in this folder was started with another {', '.join(differences)}; "
             "repeat its command with --resume, or give a new folder"
         )
-
-
-def python_executable() -> str:
-    """The Python to run the worker with. Inside Slicer that is PythonSlicer: sys.executable may be empty there."""
-    home = os.environ.get("SLICER_HOME")
-    if home is None:
-        return sys.executable
-    name = "PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer"
-    found = shutil.which("PythonSlicer") or str(Path(home) / "bin" / name)
-    if not Path(found).is_file():
-        raise Refused(
-            f"{found}: PythonSlicer is not there, so no worker can be started; repair the Slicer installation"
-        )
-    return found
-
-
-def _environment() -> dict[str, str]:
-    """This environment, with the folder of this library on the path (Slicer's module folders are not inherited)."""
-    library_parent = str(Path(__file__).resolve().parents[2])
-    inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (library_parent, inherited)))}
-
-
-def _inherited(lock: Lock) -> dict[str, Any]:
-    """Its own process group: Ctrl-C in the terminal reaches this process only; the worker is stopped by the cancel
-    file. The lock: a worker whose starter was killed finishes its step before another run may begin (not on Windows,
-    where locks are not inherited).
-    """
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True, "pass_fds": (lock.descriptor,)}
-
-
-def _sleep() -> None:
-    time.sleep(0.05)

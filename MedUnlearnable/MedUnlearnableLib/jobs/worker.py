@@ -23,6 +23,7 @@ from .account import FAILED, Account
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
 from .methods import METHODS, build
+from .process import starter_is_gone
 from .share import READY_FILE, Share
 from .workspace import FolderWorkspace
 
@@ -38,7 +39,7 @@ def main(job_folder: Path, share: Share) -> int:
     try:
         job = Job.read(folder / JOB_FILE)
         os.set_blocking(0, False)
-        progress = WatchedProgress(folder, events, len(share.of(job.cases)), _starter_is_gone)
+        progress = WatchedProgress(folder, events, len(share.of(job.cases)), starter_is_gone)
         code, message = Run(job, job_folder, share, events, progress).run()
     except MedUnlearnableError as error:
         code, message = error.exit_code, str(error)
@@ -182,14 +183,6 @@ def _figures(record: Record) -> dict[str, Any]:
         "warnings",
     )
     return {name: getattr(record, name) for name in names}
-
-
-def _starter_is_gone() -> bool:
-    """The starter holds the other end of stdin and writes nothing: its death is the end of the stream."""
-    try:
-        return not os.read(0, 1)
-    except BlockingIOError:
-        return False
 
 
 if __name__ == "__main__":
