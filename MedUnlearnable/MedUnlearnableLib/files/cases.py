@@ -10,6 +10,7 @@ from typing import Any
 from ..engine.case import Case, Geometry
 from ..engine.errors import Refused
 from . import formats, labels
+from .classes import CaseClasses
 from .volume import StoredImage
 
 #: A label file beside its image has the image's stem and one of these endings.
@@ -25,6 +26,7 @@ class CaseFiles:
     image: Path
     label: Path | None
     modality: str = ""
+    classes: CaseClasses | None = None  # what the case shows, for SALM
 
     def __post_init__(self) -> None:
         for path in self.inputs:
@@ -44,12 +46,14 @@ class CaseFiles:
             "image": str(self.image),
             "label": str(self.label) if self.label else None,
             "modality": self.modality,
+            "classes": self.classes.to_json() if self.classes else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CaseFiles:
         label = Path(data["label"]) if data["label"] else None
-        return cls(data["id"], Path(data["image"]), label, data["modality"])
+        classes = CaseClasses.from_json(data["classes"]) if data["classes"] else None
+        return cls(data["id"], Path(data["image"]), label, data["modality"], classes)
 
 
 class FileCases:
@@ -90,6 +94,7 @@ def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
         padding=stored.padding,
         limits=stored.limits,
         warnings=stored.warnings,
+        classes=files.classes.for_image(stored.array.shape[1]) if files.classes else None,
     )
     return stored, case
 
