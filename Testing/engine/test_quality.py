@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from MedUnlearnableLib.engine.case import Case, Channel, Geometry, Units
 from MedUnlearnableLib.engine.quality import measure, ssim_map
 from MedUnlearnableLib.engine.window import IntensityWindow
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -67,3 +68,15 @@ def test_unsigned_differences_do_not_wrap():
     after = before.copy()
     after[0, 0, 4, 4] = 7
     assert measure(before, after, WINDOW).max_change == 3
+
+
+def test_each_channel_counts_by_its_own_window():
+    before, after = (image.astype(np.int32) for image in changed_image())
+    one = measure(before, after, WINDOW)
+    before, after = (np.concatenate([image, 100 * image]) for image in (before, after))
+    both = measure(before, after, (WINDOW, IntensityWindow(0.0, 25500.0, 1.0)))
+    assert (both.psnr_db, both.ssim) == (pytest.approx(one.psnr_db), pytest.approx(one.ssim))
+    assert both.channel_changes == (one.max_change, 100 * one.max_change)
+    channels = (Channel(Units(2.0)), Channel(Units(-0.01)))
+    assert both.physical(Case("x", before, Geometry(np.eye(4)), channels=channels)) == 2 * one.max_change
+    assert both.physical(Case("x", before, Geometry(np.eye(4)), units=Units(-3.0))) == 300 * one.max_change

@@ -126,3 +126,11 @@ def test_the_stored_grid_is_recognized(values, quantum):
 def test_normalize_clips_to_the_window():
     window = IntensityWindow(-100.0, 100.0, 1.0)
     assert window.normalize(np.array([-500, -100, 0, 100, 900], np.int16)).tolist() == [0, 0, 0.5, 1, 1]
+
+
+def test_a_channel_in_a_wider_dtype_stays_within_what_its_file_can_hold():
+    """float32 that holds the values of a uint8 file, and a window given by hand that is wider."""
+    window = IntensityWindow(-100.0, 400.0, 1.0, limits=(0.0, 255.0))
+    stored = np.array([0.0, 3.0, 250.0, 255.0], np.float32)
+    out = window.write_back(stored, np.array([-1.0, -1.0, 1.0, 1.0]), np.ones(4, bool), 5 / 255)
+    np.testing.assert_array_equal(out, [0.0, 0.0, 255.0, 255.0])

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from MedUnlearnableLib.engine.case import Case, Geometry, Units
+from MedUnlearnableLib.engine.case import Case, Channel, Geometry, Units
 from MedUnlearnableLib.engine.errors import Refused, UsageError
-from MedUnlearnableLib.engine.window_rules import HuHistogram, WindowSetting, window_of
+from MedUnlearnableLib.engine.window_rules import HuHistogram, WindowSetting, units_of, window_of, windows_of
 
 AUTO = WindowSetting()
 
@@ -103,3 +103,31 @@ def test_a_window_that_makes_no_sense_is_wrong_usage(text):
 @pytest.mark.parametrize("text", ["auto", "ct", "mr", "-160,240"])
 def test_a_setting_reads_back_from_its_text(text):
     assert str(WindowSetting.parse(text)) == text
+
+
+def of_two_files():
+    """CT in int16 with an intercept and PET in float32, on one grid: float32 holds both."""
+    pet = np.random.default_rng(0).gamma(2.0, 3.0, ct_like().shape)
+    image = np.stack([ct_like() + 1024, pet]).astype(np.float32)
+    channels = (Channel(Units(1.0, -1024.0, "HU"), "CT", limits=(-32768.0, 32767.0)), Channel(modality="PT"))
+    return Case("x", image, Geometry.of_spacing((1, 1, 1)), channels=channels)
+
+
+def test_channels_of_different_files_have_windows_of_their_own():
+    two = of_two_files()
+    ct, pet = windows_of(two, AUTO, (-160.0, 240.0))
+    assert (ct.lo, ct.hi, ct.quantum, ct.limits) == (864.0, 1264.0, 1.0, (-32768.0, 32767.0))
+    assert pet.quantum is None
+    assert (pet.lo, pet.hi) == pytest.approx(tuple(np.percentile(two.image[1], (0.5, 99.5))))
+    assert units_of(two) == ""
+
+
+def test_channels_of_one_file_share_their_window():
+    color = Case("x", np.zeros((3, 1, 5, 5), np.uint8), Geometry.of_spacing((1, 1, 1)), modality="picture")
+    first, second, third = windows_of(color, AUTO, None)
+    assert first is second is third
+
+
+def test_a_method_that_knows_one_window_only_refuses_channels_of_different_files():
+    with pytest.raises(Refused, match="its channels lie in files of their own"):
+        window_of(of_two_files(), AUTO, (-160.0, 240.0))

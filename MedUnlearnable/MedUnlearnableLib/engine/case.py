@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -66,6 +66,16 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Channel:
+    """What the stored values of one channel mean, where each channel comes from a file of its own. As in `Case`."""
+
+    units: Units = field(default_factory=Units)
+    modality: str = ""
+    padding: float | None = None
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Classes:
     """Which classes a case shows. `names`: all classes of the cohort, in the same order for every case.
 
@@ -86,6 +96,8 @@ class Case:
     """One image to protect.
 
     `image` [C, D, H, W] holds stored values in the file's own dtype (D = 1 for a 2D picture) and is never written to.
+    Channels that come from files of their own (CT and PET) have meanings of their own, `channels`, and share a dtype
+    that holds the values of all exactly; what `units` to `limits` say then holds for none of them.
     `segments` are layers [D, H, W] of label values, 0 = background; segments that overlap lie in different layers.
     """
 
@@ -99,6 +111,7 @@ class Case:
     limits: tuple[float, float] | None = None  # stored values the file can hold, where less than the dtype can
     warnings: tuple[str, ...] = ()  # what the source makes necessary to say, for the record
     classes: Classes | None = None  # what SALM protects
+    channels: tuple[Channel, ...] = ()  # one for each channel of `image`, or none
 
     @property
     def shape_kji(self) -> tuple[int, int, int]:
@@ -114,6 +127,15 @@ class Case:
         if min(lowest, highest) > CT_AIR_HU or stored_quantum(self.image) is None:  # the cheap way out for most MR
             return False
         return bool(np.percentile(values, 0.5 if slope > 0 else 99.5) * slope + intercept <= CT_AIR_HU)
+
+    def of_one_meaning(self) -> tuple[Case, ...]:
+        """The case itself, or a case for each channel where these have meanings of their own. Views, no copies."""
+        if not self.channels:
+            return (self,)
+        return tuple(
+            replace(self, image=self.image[number : number + 1], channels=(), **channel.__dict__)
+            for number, channel in enumerate(self.channels)
+        )
 
     @property
     def has_foreground(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from .case import Case
 from .progress import Progress
 from .window import IntensityWindow
 
@@ -25,19 +27,31 @@ class Quality:
     ssim: float  # mean over all pixels of the 7x7 SSIM in each slice (j, i)
     max_change: float  # largest |out - in|, stored units
     share_changed: float  # of all values, 0..1
+    channel_changes: tuple[float, ...] = ()  # `max_change` of each channel
+
+    def physical(self, case: Case) -> float:
+        """`max_change` in physical units; of channels with units of their own the largest number."""
+        if not case.channels:
+            return self.max_change * abs(case.units.slope)
+        return max(change * abs(channel.units.slope) for change, channel in zip(self.channel_changes, case.channels))
 
 
 def measure(
     before: NDArray[Any],
     after: NDArray[Any],
-    window: IntensityWindow,
+    window: IntensityWindow | Sequence[IntensityWindow],
     progress: Progress | None = None,
 ) -> Quality:
-    """Compares two images [C, D, H, W] of stored values, plane by plane so that memory stays small."""
+    """Compares two images [C, D, H, W] of stored values, plane by plane so that memory stays small.
+
+    `window`: of all channels, or one for each.
+    """
     progress = progress or Progress()
-    squares = lost_similarity = largest = 0.0
+    windows = [window] * len(before) if isinstance(window, IntensityWindow) else window
+    largest = [0.0] * len(before)
+    squares = lost_similarity = 0.0  # squares: of shares of the window
     changed = 0
-    for channel_before, channel_after in zip(before, after):
+    for channel, (channel_before, channel_after) in enumerate(zip(before, after)):
         for number, (plane_before, plane_after) in enumerate(zip(channel_before, channel_after)):
             progress.step("quality", number, len(channel_before))
             box = _changed_box(plane_before, plane_after)
@@ -45,13 +59,14 @@ def measure(
                 continue
             difference = plane_after[box].astype(np.float64) - plane_before[box]
             difference[~np.isfinite(difference)] = 0.0  # NaN before is NaN after: not a change
-            squares += float(np.sum(difference**2))
-            largest = max(largest, float(np.abs(difference).max()))
+            squares += float(np.sum(difference**2)) / windows[channel].width ** 2
+            largest[channel] = max(largest[channel], float(np.abs(difference).max()))
             changed += int(np.count_nonzero(difference))
-            lost_similarity += _lost_similarity(plane_before, plane_after, box, window)
+            lost_similarity += _lost_similarity(plane_before, plane_after, box, windows[channel])
     mean_square = squares / before.size
-    psnr = 10 * math.log10(window.width**2 / mean_square) if mean_square else None
-    return Quality(psnr, 1.0 - lost_similarity / before.size, largest, changed / before.size)
+    psnr = -10 * math.log10(mean_square) if mean_square else None
+    similarity = 1.0 - lost_similarity / before.size
+    return Quality(psnr, similarity, max(largest), changed / before.size, tuple(largest))
 
 
 def _changed_box(before: NDArray[Any], after: NDArray[Any]) -> tuple[slice, slice] | None:

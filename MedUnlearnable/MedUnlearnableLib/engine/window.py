@@ -108,10 +108,10 @@ class IntensityWindow:
 
     def _representable(self, dtype: np.dtype) -> tuple[float, float]:
         """The part of the window the file can hold: a window given by hand may be wider than uint8."""
-        if not np.issubdtype(dtype, np.integer):
-            return self.lo, self.hi
-        lo, hi = self.limits or (float(np.iinfo(dtype).min), float(np.iinfo(dtype).max))
-        return max(self.lo, lo), min(self.hi, hi)
+        limits = self.limits
+        if limits is None and np.issubdtype(dtype, np.integer):
+            limits = float(np.iinfo(dtype).min), float(np.iinfo(dtype).max)
+        return (max(self.lo, limits[0]), min(self.hi, limits[1])) if limits else (self.lo, self.hi)
 
     def _add_float(self, before: NDArray[Any], change: NDArray[np.float64], budget: float) -> NDArray[Any]:
         exact = before.astype(np.float64)

@@ -83,8 +83,22 @@ class HuHistogram:
 
 def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> IntensityWindow:
     """The window of one case, in stored units. `ct_window_hu`: from the data set; needed for CT only."""
+    if case.channels:
+        raise Refused(
+            "its channels lie in files of their own and each has a window of its own, which this method does not know; "
+            "give one file for each case"
+        )
     lo, hi = _limits(case, setting, ct_window_hu)
     return IntensityWindow(lo, hi, stored_quantum(case.image), case.limits, case.padding)
+
+
+def windows_of(
+    case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None
+) -> tuple[IntensityWindow, ...]:
+    """The window of each channel: one for all, or of each its own where channels come from files of their own."""
+    if not case.channels:
+        return (window_of(case, setting, ct_window_hu),) * len(case.image)
+    return tuple(window_of(channel, setting, ct_window_hu) for channel in case.of_one_meaning())
 
 
 def _limits(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> tuple[float, float]:
@@ -101,8 +115,11 @@ def _limits(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float
 
 
 def units_of(case: Case) -> str:
-    """Name of the physical units: what the source says, HU for what is CT, else empty."""
-    return case.units.name or ("HU" if WindowSetting().rule_for(case) == "ct" else "")
+    """Name of the physical units: what the source says, HU for what is CT, else empty, as for channels that differ."""
+    names = {
+        part.units.name or ("HU" if WindowSetting().rule_for(part) == "ct" else "") for part in case.of_one_meaning()
+    }
+    return names.pop() if len(names) == 1 else ""
 
 
 def _percentiles_of_signal(case: Case) -> tuple[float, float]:
