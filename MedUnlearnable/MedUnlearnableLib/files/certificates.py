@@ -77,8 +77,6 @@ def verify_file(image: Path, trust_in: TrustIn, certificate: Path | None = None)
     try:
         stored = formats.read(image)
     except Refused as error:
-        if not image.exists():
-            raise
         return Verdict(Kind.OTHER_IMAGE, str(error))
     with _open_payload(path) as payload:
         return verify(content, image_of(stored), trust_in, payload)
@@ -147,7 +145,9 @@ def _refuse_other_name(stored: StoredImage, out: Path) -> None:
 
 def _found_certificate(image: Path, given: Path | None) -> Path:
     path = given or certificate_beside(image)
-    if image.exists() and not path.is_file():
+    if not image.exists():
+        raise Refused(f"{image}: there is no such file or folder; check the path")
+    if not path.is_file():
         raise Refused(f"{image}: there is no certificate at {path}; give it with --certificate")
     return path
 
