@@ -87,7 +87,7 @@ def local_binary_texture(gray: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def slabs_around(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Iterator[Slab]:
     """Slabs along k that cover every voxel within `radius` of a segment, each with the halo the masks need."""
-    box = _bounding_box(layers, radius)
+    box = bounding_box(layers, radius)
     if box is None:
         return
     shape = layers[0].shape
@@ -106,7 +106,7 @@ def slabs_around(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Itera
         yield Slab(core, halo, tuple(slice(c.start - h.start, c.stop - h.start) for c, h in zip(core, halo)))  # type: ignore[arg-type]
 
 
-def _bounding_box(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Box | None:
+def bounding_box(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Box | None:
     """The box around all segments, widened by `radius` within the volume; None without foreground."""
     shape = layers[0].shape
     slices = []

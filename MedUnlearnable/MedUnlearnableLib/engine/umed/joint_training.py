@@ -1,0 +1,259 @@
+"""The training: generators make noise, a surrogate learns to segment through it, both on one loss.
+
+Every iteration has random numbers of its own and the whole of a training lies in a `State`, so one that was killed and
+goes on from there ends with the same bytes. torch is imported inside the functions.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..attack import segmentation_loss
+from ..augment import augment
+from ..errors import MedUnlearnableError
+from ..method import State, Workspace
+from ..networks import unet
+from ..streams import RandomStreams
+from ..training import memory_format
+from .noise import Ports, TrainedNoise
+from .plan import Plan
+from .recipes import Recipe
+from .samples import Samples
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+_KEEP_EVERY_SECONDS = 30.0
+_CURVE_POINTS = 200
+_GENERATOR_DECAY = 1e-5  # as reported of the paper by others
+_FIRST_PRICE = 0.02
+_PRICE_RATE = 0.02  # an energy of twice its aim doubles the price in 35 iterations
+
+
+class JointTraining:
+    """Networks and optimizers of one training, and where it is."""
+
+    def __init__(
+        self, ports: Ports, plan: Plan, recipe: Recipe, epsilon: float, streams: RandomStreams, device: str
+    ) -> None:
+        import torch
+
+        self.ports, self.plan, self.recipe, self.epsilon = ports, plan, recipe, epsilon
+        self.streams, self.device = streams, device
+        self.iteration = 0
+        self.price = _FIRST_PRICE  # of the noise's energy; follows what the energy is above or below its aim
+        self._energy = 0.0  # of the last batch, share of epsilon squared
+        with self._seeded("umed generators"):
+            self.generators = self._placed(ports.networks(plan.width))
+        self._generator_optimizer = torch.optim.Adam(
+            self.generators.parameters(), recipe.generator_rate, weight_decay=_GENERATOR_DECAY
+        )
+        self._new_surrogate()
+
+    def gradients(self, samples: Samples) -> float:
+        """Leaves the gradients of the loss of a batch in the networks that this iteration steps; gives the loss."""
+        import torch
+
+        batch = {name: torch.from_numpy(np.array(samples[name])).to(self.device) for name in samples.dtype.names or ()}
+        for network, moves in ((self.generators, self._generators_move), (self.surrogate, self._surrogate_moves)):
+            network.zero_grad()
+            network.requires_grad_(moves)
+        delta = self._delta(batch)
+        image, label = augment(
+            self._z_scored(batch, self._protected(batch, delta)),
+            batch["classes"].long(),
+            self.recipe.changes,
+            self._torch_generator("augmentation"),
+        )
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            logits = self.surrogate(image.contiguous(memory_format=memory_format(image)))
+        loss = segmentation_loss(logits.float(), label)
+        energy = (delta / self.epsilon).square().sum() / (batch["bound"] > 0).sum()
+        (loss if self.recipe.energy is None else loss + self.price * energy).backward()
+        self._energy = float(energy.detach())
+        return float(loss.detach())
+
+    def step(self) -> None:
+        """Moves the networks along their gradients and goes to the next iteration."""
+        if self._generators_move:
+            for group in self._generator_optimizer.param_groups:
+                group["lr"] = self.recipe.generator_rate * self._warmth
+            self._generator_optimizer.step()
+        if self._surrogate_moves:
+            self._surrogate_optimizer.step()
+        if self.recipe.energy is not None:
+            self.price *= math.exp(_PRICE_RATE * (self._energy / self.recipe.energy - 1))
+        self.iteration += 1
+        if self._life_is_over:
+            self._new_surrogate()
+
+    def batch(self) -> NDArray[np.intp]:
+        """Indices of this iteration's samples: all once in random order before any comes again."""
+        first = self.iteration * self.plan.batch
+        indices = np.arange(first, first + self.plan.batch)
+        rounds, places = np.divmod(indices, self.plan.samples)
+        orders = {r: self.streams.generator(f"umed order {r}").permutation(self.plan.samples) for r in set(rounds)}
+        return np.array([orders[r][place] for r, place in zip(rounds, places)])
+
+    def state(self) -> State:
+        """All that a resumed training needs."""
+        networks = {"generators": self.generators, "surrogate": self.surrogate}
+        arrays = {
+            f"{name}.{key}": _array(value)
+            for name, network in networks.items()
+            for key, value in network.state_dict().items()
+        }
+        for name, optimizer in self._optimizers.items():
+            for number, moments in optimizer.state_dict()["state"].items():
+                arrays |= {f"{name} moments.{number}.{key}": _array(value) for key, value in moments.items()}
+        return State({"iteration": self.iteration, "price": self.price}, arrays)
+
+    def load(self, state: State) -> None:
+        """Goes on from `state`."""
+        import torch
+
+        tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.arrays.items()}
+        self.iteration, self.price = state.header["iteration"], state.header["price"]
+        self.generators.load_state_dict(_below("generators.", tensors))
+        self.surrogate.load_state_dict(_below("surrogate.", tensors))
+        for name, optimizer in self._optimizers.items():
+            moments: dict[int, dict[str, torch.Tensor]] = {}
+            for key, tensor in _below(f"{name} moments.", tensors).items():
+                number, moment = key.split(".")
+                moments.setdefault(int(number), {})[moment] = tensor
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+    def noise(self) -> TrainedNoise:
+        """What the training made."""
+        weights = {name: _array(value) for name, value in self.generators.state_dict().items()}
+        return TrainedNoise(self.ports, self.plan.width, weights)
+
+    @property
+    def _optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        return {"generators": self._generator_optimizer, "surrogate": self._surrogate_optimizer}
+
+    @property
+    def _surrogate_moves(self) -> bool:
+        every = self.recipe.alternate
+        return every == 0 or self.iteration % every == every - 1
+
+    @property
+    def _generators_move(self) -> bool:
+        return self.recipe.alternate == 0 or not self._surrogate_moves
+
+    @property
+    def _warmth(self) -> float:
+        """Share of the learning rate: 1, and falling to a twentieth in the last part of the training."""
+        left = 1 - self.iteration / self.plan.iterations
+        return max(0.05, min(1.0, left / self.recipe.cooling)) if self.recipe.cooling else 1.0
+
+    @property
+    def _life_is_over(self) -> bool:
+        """Whether a fresh surrogate takes over; not shortly before the end, it would not learn anything any more."""
+        life = self.recipe.surrogate_life
+        return life is not None and self.iteration % life == 0 and self.plan.iterations - self.iteration > life / 3
+
+    def _new_surrogate(self) -> None:
+        import torch
+
+        with self._seeded(f"umed surrogate {self.iteration}"):
+            network = unet(self.ports.dimensions, self.ports.channels, self.ports.classes.count, self.plan.width)
+        self.surrogate = self._placed(network)
+        self._surrogate_optimizer = torch.optim.AdamW(
+            self.surrogate.parameters(),
+            self.recipe.surrogate_rate,
+            betas=self.recipe.surrogate_betas,
+            weight_decay=self.recipe.surrogate_decay,
+        )
+
+    def _delta(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Noise [N, C, *sides], fractions of the window, not rounded."""
+        import torch
+
+        contour = batch["contour"][:, None]
+        inputs = self.ports.inputs(self._z_scored(batch, batch["image"]), batch["classes"], contour)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            noise = self.generators(inputs.contiguous(memory_format=memory_format(inputs)), contour)
+        return batch["bound"] * mixed(noise, batch["carrier"][:, None], self.recipe.carrier_share)
+
+    def _protected(self, batch: dict[str, torch.Tensor], delta: torch.Tensor) -> torch.Tensor:
+        """Images [N, C, *sides] with the noise rounded to the stored grid; the gradient goes past the rounding."""
+        quantum = _along(batch["quantum"][:, None], delta)
+        levels = (self.epsilon / quantum + 1e-6).floor()
+        stored = (delta / quantum).round().clamp(-levels, levels) * quantum
+        return (batch["image"] + delta + (stored - delta).detach().where(quantum > 0, 0)).clamp(0, 1)
+
+    def _z_scored(self, batch: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tensor:
+        return (image - _along(batch["mean"], image)) / _along(batch["deviation"], image)
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        import torch
+
+        formats = {2: torch.channels_last, 3: torch.channels_last_3d}
+        layout: dict[str, Any] = {"memory_format": formats[self.ports.dimensions]}  # torch's stubs do not know it
+        return network.to(self.device, **layout).train()
+
+    def _torch_generator(self, purpose: str) -> torch.Generator:
+        import torch
+
+        number = self.streams.generator(f"umed {purpose} {self.iteration}").integers(2**63)
+        return torch.Generator().manual_seed(int(number))
+
+    @contextmanager
+    def _seeded(self, purpose: str) -> Iterator[None]:
+        """torch's global stream seeded from the key; as it was afterwards."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(self.streams.generator(purpose).integers(2**63)))
+            yield
+
+
+def mixed(noise: Any, carrier: Any, carrier_share: float) -> Any:
+    """Noise and carrier in [-1, 1], arrays or tensors, as one pattern in [-1, 1]."""
+    return (1 - carrier_share) * noise + carrier_share * carrier
+
+
+def run(training: JointTraining, samples: Samples, workspace: Workspace, header: dict[str, Any]) -> None:
+    """Trains to the end of the plan, or until the listener stops it; keeps the state now and then.
+
+    `header` goes into every kept state. Raises `MedUnlearnableError` when the training diverges.
+    """
+    total = training.plan.iterations
+    every = max(1, total // _CURVE_POINTS)
+    kept = time.monotonic()
+    while training.iteration < total:
+        workspace.progress.step("train", training.iteration, total)
+        loss = training.gradients(samples[training.batch()])
+        if not np.isfinite(loss):
+            raise MedUnlearnableError(f"the training diverged in iteration {training.iteration}; start it anew")
+        training.step()
+        if training.iteration % every == 0:
+            workspace.progress.curve("loss", training.iteration, loss)
+        if time.monotonic() - kept > _KEEP_EVERY_SECONDS or training.iteration == total:
+            state = training.state()
+            workspace.keep(State({**header, **state.header}, state.arrays))
+            kept = time.monotonic()
+    workspace.progress.step("train", total, total)
+
+
+def _array(tensor: torch.Tensor) -> NDArray[Any]:
+    return tensor.detach().cpu().contiguous().numpy().copy()
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _along(values: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """[N, C] as a factor for [N, C, *sides]."""
+    return values.view(*values.shape, *[1] * (image.ndim - 2))

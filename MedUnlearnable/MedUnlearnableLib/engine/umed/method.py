@@ -1,0 +1,269 @@
+"""The method UMed: where a case changes, and how, by profile.
+
+instant    ours: no training. It keeps UMed's idea of where and how much (contour band, interior bounded by texture) and
+           replaces the trained generators by a checkerboard, the pixel Nyquist frequency, whose sign is the key
+standard   ours: generators trained under an attacker's augmentations, with a faint checkerboard (see recipes.py)
+paper      our implementation of the published idea, as far as it is known (see recipes.py)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import __version__
+from ..carrier import Carrier
+from ..case import Case, CaseSource
+from ..errors import Refused, UsageError
+from ..masks import contour_and_interior, slabs_around
+from ..method import State, Workspace
+from ..progress import Progress
+from ..quality import Quality, measure
+from ..record import Protected, Record, voxels_sha256
+from ..streams import RandomStreams
+from ..window import FEW_LEVELS, IntensityWindow
+from ..window_rules import HuHistogram, units_of, window_of
+from .cohort import Cohort, Survey
+from .joint_training import JointTraining, mixed, run
+from .noise import Ports, TrainedNoise
+from .params import METHOD, UMedParams
+from .plan import Plan, free_mb, plan_training
+from .recipes import RECIPES
+from .region import Setup, region_of, upright
+from .samples import take_samples
+
+#: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
+VISIBLE_HU = 10.0
+_STATE_FORMAT = "medunlearnable-umed-state/2"
+_TRAINING_FORMAT = "medunlearnable-umed-training/1"
+
+
+class UMed:
+    """Contour and texture noise for a segmentation cohort.
+
+    `fit` looks at the cohort (instant: only where a CT window must be merged), `protect` does one case. What `protect`
+    gives depends on the case, the state and the seed alone, never on the order of cases.
+    """
+
+    def __init__(self, params: UMedParams, streams: RandomStreams) -> None:
+        self.params = params
+        self.streams = streams
+        self._ct_window_hu: tuple[float, float] | None = None
+        self._noise: TrainedNoise | None = None
+
+    def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
+        """Merges the CT window over the cohort, and trains the generators of the trained profiles.
+
+        A case that cannot be read is left to `protect`, which says what is wrong with it. A training that was
+        interrupted goes on from what the workspace kept. Raises `Refused` where the cohort is too small to train on.
+        """
+        workspace = workspace or Workspace()
+        if self.params.trained:
+            self._train(cases, workspace)
+        elif self.params.window.rule in ("auto", "ct"):
+            self._look_at(cases, None, workspace.progress)
+
+    def protect(self, case: Case, workspace: Workspace | None = None) -> Protected:
+        """One protected case. Refuses NaN or Inf under the mask, a constant image, and a budget below one level."""
+        workspace = workspace or Workspace()
+        started = time.perf_counter()
+        if not case.segments:
+            raise Refused("there is no segmentation, and UMed needs one; give the labels")
+        if not case.has_foreground:
+            return self._unchanged(case)
+        if all(channel.min() == channel.max() for channel in case.image):
+            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+        window = window_of(case, self.params.window, self._ct_window_hu)
+        budget = window.budget(self.params.budget_share)  # refuses here, before any work
+        image = self._perturbed(case, window, workspace)
+        quality = measure(case.image, image, window, workspace.progress)
+        record = self._record(case, window, budget, quality, image, time.perf_counter() - started)
+        return Protected(case, image, record)
+
+    def budget_physical(self, case: Case) -> float:
+        """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
+        window = window_of(case, self.params.window, self._ct_window_hu)
+        return window.budget(self.params.budget_share) * abs(case.units.slope)
+
+    def state(self) -> State:
+        """What `protect` needs for new cases: parameters, key, CT window, and the generators where there are any."""
+        header: dict[str, Any] = {
+            "format": _STATE_FORMAT,
+            "profile": self.params.profile,
+            "seed": self.streams.seed.hex(),
+            "ct_window_hu": self._ct_window_hu,
+            "params": self.params.to_json(),
+        }
+        if self._noise is None:
+            return State(header)
+        ports = self._noise.ports.to_json()
+        return State({**header, "trained": {"ports": ports, "width": self._noise.width}}, self._noise.weights)
+
+    @classmethod
+    def from_state(cls, state: State, **changes: Any) -> UMed:
+        """The method as it was saved; `changes` replace single parameters (the key and what was learned stay)."""
+        state.refuse_other_format(_STATE_FORMAT, METHOD)
+        header = state.header
+        params = replace(UMedParams.from_json(header["params"]), **changes)
+        method = cls(params, RandomStreams(bytes.fromhex(header["seed"])))
+        limits, trained = header["ct_window_hu"], header.get("trained")
+        method._ct_window_hu = (limits[0], limits[1]) if limits else None
+        if trained:
+            method._noise = TrainedNoise(Ports.from_json(trained["ports"]), trained["width"], state.arrays)
+        return method
+
+    def _setup(self) -> Setup:
+        return Setup(self.params, self._ct_window_hu, Carrier.draw(self.streams.generator("carrier")))
+
+    def _look_at(self, cases: CaseSource, survey: Survey | None, progress: Progress) -> None:
+        """One pass over the cohort: the CT window, and what `survey` wants to know."""
+        histogram = HuHistogram()
+        for number, case_id in enumerate(cases.ids):
+            progress.step("window", number, len(cases.ids))
+            try:
+                case = cases.load(case_id)
+                is_ct = self.params.window.rule_for(case) == "ct"
+                if survey and not is_ct:
+                    window_of(case, self.params.window, None).budget(self.params.budget_share)
+            except (Refused, MemoryError):
+                if survey:
+                    survey.skip()
+                continue
+            for region in self._regions(case) if is_ct else ():
+                progress.step("window", number, len(cases.ids))
+                histogram.add(region, case.units)
+            if survey:
+                survey.add(upright(case))
+        if histogram.counts.any():
+            self._ct_window_hu = histogram.window_hu()
+
+    def _regions(self, case: Case) -> Iterator[NDArray[Any]]:
+        """Stored values under segments and contour, slab by slab."""
+        radius = self._setup().radius(case)
+        for slab in slabs_around(case.segments, radius) if case.segments else ():
+            contour, interior = contour_and_interior([layer[slab.halo] for layer in case.segments], radius)
+            region = (contour | interior)[slab.inner]
+            yield from (channel[slab.core][region] for channel in case.image)
+
+    def _train(self, cases: CaseSource, workspace: Workspace) -> None:
+        recipe, kept = RECIPES[self.params.profile], workspace.kept()
+        if kept is None:
+            survey = Survey()
+            self._look_at(cases, survey, workspace.progress)
+            cohort = survey.cohort()
+            plan = plan_training(cohort, self.params, workspace.device, free_mb(workspace.device))
+        else:
+            kept.refuse_other_format(_TRAINING_FORMAT, METHOD)
+            limits = kept.header["ct_window_hu"]
+            self._ct_window_hu = (limits[0], limits[1]) if limits else None
+            cohort, plan = Cohort.from_json(kept.header["cohort"]), Plan.from_json(kept.header["plan"])
+        ports = Ports.of(cohort, recipe.told_labels)
+        training = JointTraining(ports, plan, recipe, self.params.budget_share, self.streams, workspace.device)
+        if kept is not None:
+            training.load(kept)
+        if training.iteration < plan.iterations:
+            samples = take_samples(
+                cases, cohort, plan, self._setup(), self.streams.generator("umed samples"), workspace
+            )
+            header = {
+                "format": _TRAINING_FORMAT,
+                "ct_window_hu": self._ct_window_hu,
+                "cohort": cohort.to_json(),
+                "plan": plan.to_json(),
+            }
+            run(training, samples, workspace, header)
+        self._noise = training.noise()
+
+    def _perturbed(self, case: Case, window: IntensityWindow, workspace: Workspace) -> NDArray[Any]:
+        image = case.image.copy()
+        case, after = upright(case), upright(replace(case, image=image)).image
+        setup, share, noise = self._setup(), self.params.budget_share, self._noise
+        if self.params.trained and noise is None:
+            raise UsageError(f"profile {self.params.profile} needs `fit`, or a saved state, before `protect`")
+        radius = setup.radius(case)
+        slabs = list(slabs_around(case.segments, radius) if noise is None else noise.slabs(case, radius))
+        scale = None if noise is None else noise.scale(case, window)
+        for number, slab in enumerate(slabs):
+            workspace.progress.step("protect", number, len(slabs))
+            region = region_of(case, window, slab, radius)
+            pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji)
+            if noise is not None and scale is not None:
+                made = noise.of(case, region, scale, workspace.device)
+                pattern = mixed(made, pattern, RECIPES[self.params.profile].carrier_share)
+            bound = np.float32(share) * region.bound(self.params.smallest_texture)[slab.inner]
+            deltas = np.broadcast_to(bound * pattern, (len(after), *bound.shape))
+            for stored, changed, delta in zip(case.image, after, deltas):
+                _refuse_not_finite(stored[slab.core], bound)
+                changed[slab.core] = window.write_back(stored[slab.core], delta, bound > 0, share)
+        return image
+
+    def _unchanged(self, case: Case) -> Protected:
+        warning = (
+            "no segment holds a voxel, so the case stays as it is: a clean copy weakens the protection of the others"
+        )
+        nothing = Quality(psnr_db=None, ssim=1.0, max_change=0.0, share_changed=0.0)
+        record = self._record(case, None, 0.0, nothing, case.image, 0.0, (warning,))
+        return Protected(case, case.image, replace(record, state="unchanged"))
+
+    def _record(
+        self,
+        case: Case,
+        window: IntensityWindow | None,
+        budget: float,
+        quality: Quality,
+        image: NDArray[Any],
+        seconds: float,
+        warnings: tuple[str, ...] = (),
+    ) -> Record:
+        if window is not None:
+            warnings += _advice(case, window, budget, quality)
+        return Record(
+            case=case.id,
+            state="protected" if quality.share_changed else "unchanged",
+            method=METHOD,
+            profile=self.params.profile,
+            version=__version__,
+            parameters=self.params.to_json(),
+            seed_id=self.streams.seed_id,
+            window=(window.lo, window.hi) if window else (0.0, 0.0),
+            units=units_of(case),
+            budget=budget,
+            psnr_db=quality.psnr_db,
+            ssim=quality.ssim,
+            max_change=quality.max_change,
+            max_change_physical=quality.max_change * abs(case.units.slope),
+            share_changed=quality.share_changed,
+            voxels_sha256=voxels_sha256(image),
+            seconds=seconds,
+            warnings=case.warnings + warnings,
+        )
+
+
+def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality) -> tuple[str, ...]:
+    """What the user may want to change, one sentence each."""
+    if not quality.share_changed:
+        return ("no voxel under the segments lies in the window, so nothing was changed; check --window",)
+    advice = []
+    if window.quantum and budget / window.quantum < FEW_LEVELS:
+        advice.append(
+            f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
+        )
+    budget_hu = budget * abs(case.units.slope)
+    if units_of(case) == "HU" and budget_hu > VISIBLE_HU:
+        advice.append(
+            f"the budget is {budget_hu:g} HU, because the segments reach from air or fat to bone; such a change can be "
+            "seen in a narrow display window: give a narrower --window, or fewer segments"
+        )
+    return tuple(advice)
+
+
+def _refuse_not_finite(stored: NDArray[Any], bound: NDArray[np.float32]) -> None:
+    if not np.issubdtype(stored.dtype, np.integer) and not np.isfinite(stored[bound > 0]).all():
+        raise Refused(
+            "a voxel under the segments or their contour is NaN or Inf; repair the image or change the segments"
+        )

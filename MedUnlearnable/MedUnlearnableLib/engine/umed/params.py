@@ -1,0 +1,83 @@
+"""The choices of a UMed run."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..errors import UsageError
+from ..window_rules import WindowSetting
+
+METHOD = "UMed"
+PROFILES = ("instant", "standard", "paper")
+#: Default budget by profile, a fraction of the window.
+DEFAULT_EPSILON = {"instant": 3 / 255, "standard": 5 / 255, "paper": 4 / 255}
+#: Smallest texture bound by profile, as a share of epsilon. 0 leaves smooth tissue unprotected, as published.
+TEXTURE_FLOOR = {"instant": 0.5, "standard": 1.0, "paper": 0.0}
+#: Fewer cases than this teach the generators these cases, not the task (our choice).
+SMALLEST_COHORT = 16
+
+
+@dataclass(frozen=True)
+class UMedParams:
+    """epsilon: fraction of the window; contour_mm: half-width of the contour band, None = three finest pixels."""
+
+    profile: str = "instant"
+    epsilon: float | None = None  # None: the profile's default
+    window: WindowSetting = field(default_factory=WindowSetting)
+    contour_mm: float | None = None
+    texture_floor: float | None = None  # None: the profile's default
+    width: int = 16  # channels of the trained networks at full resolution
+    iterations: int | None = None  # of the training; None: by the size of the cohort
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise UsageError(
+                f"--profile {self.profile} is unknown; this version of UMed has: auto, {', '.join(PROFILES)}"
+            )
+        for name, defaults in (("epsilon", DEFAULT_EPSILON), ("texture_floor", TEXTURE_FLOOR)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, defaults[self.profile])
+        if not 0 < self.budget_share <= 1:
+            raise UsageError(
+                f"--epsilon {self.budget_share * 255:g} is out of range; give a number above 0, at most 255"
+            )
+        if self.width < 1 or (self.iterations is not None and self.iterations < 1):
+            raise UsageError("width and iterations must be at least 1")
+
+    @property
+    def trained(self) -> bool:
+        """Whether `fit` trains generators."""
+        return self.profile != "instant"
+
+    @property
+    def budget_share(self) -> float:
+        """epsilon, filled in."""
+        assert self.epsilon is not None
+        return self.epsilon
+
+    @property
+    def smallest_texture(self) -> float:
+        """texture_floor, filled in."""
+        assert self.texture_floor is not None
+        return self.texture_floor
+
+    def to_json(self) -> dict[str, Any]:
+        values = {**asdict(self), "window": str(self.window)}
+        if not self.trained:
+            del values["width"], values["iterations"]  # say nothing about this run
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> UMedParams:
+        return cls(**{**values, "window": WindowSetting.parse(values["window"])})
+
+
+def auto_profile(case_count: int) -> tuple[str, str]:
+    """The profile that `auto` stands for, and why."""
+    if importlib.util.find_spec("torch") is None:
+        return "instant", "PyTorch is not installed, and only this profile does without"
+    if case_count < SMALLEST_COHORT:
+        return "instant", f"{case_count} cases are too few to train on; standard needs {SMALLEST_COHORT}"
+    return "standard", f"PyTorch is there, and {case_count} cases are enough to train on"

@@ -1,0 +1,107 @@
+"""Sizes of a training: patches, batches, samples, iterations, from the cohort and the memory there is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import Refused
+from .cohort import Cohort
+from .params import UMedParams
+from .recipes import RECIPES, Recipe
+
+DEPTH = {2: 2, 3: 2}  # halvings of the generators, by dimensions
+#: Sides of a patch become multiples of it: the surrogate halves four times.
+_MULTIPLE = 16
+_MARGIN = 16  # voxels of surroundings a patch shows on either side of the foreground
+_LARGEST_SIDE = {("cpu", 2): 320, ("cuda", 2): 320, ("cpu", 3): 48, ("cuda", 3): 96}
+_BATCH_VOXELS = {("cpu", 2): 16 * 128**2, ("cuda", 2): 16 * 256**2, ("cpu", 3): 2 * 48**3, ("cuda", 3): 2 * 96**3}
+_SMALLEST_BATCH = 2
+_FEW_SAMPLES = 1024  # where patches are smaller than the images, at least so many are cut out
+_SAMPLES_MB = 512
+#: Peak memory of a training beside the samples: so many bytes a voxel of the batch and channel of width (measured).
+_BYTES_A_VOXEL_AND_CHANNEL = {2: 110, 3: 160}
+_FIXED_MB = 450  # torch itself
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sizes of one training. Kept with it: a resumed training has the sizes it began with."""
+
+    sides: tuple[int, ...]  # of a patch
+    batch: int
+    samples: int
+    iterations: int
+    width: int
+    depth: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Plan:
+        return cls(**{**values, "sides": tuple(values["sides"])})
+
+
+def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: float | None) -> Plan:
+    """The sizes for this cohort. Batches shrink until the training fits into `free_mb` (None: not known).
+
+    Refuses where even the smallest does not fit.
+    """
+    recipe = RECIPES[params.profile]
+    kind = (device, cohort.dimensions)
+    sides = tuple(
+        _rounded_up(min(side, extent + 2 * _MARGIN, _LARGEST_SIDE[kind]))
+        for side, extent in zip(cohort.sides, cohort.extent)
+    )
+    batch = min(max(_SMALLEST_BATCH, _BATCH_VOXELS[kind] // math.prod(sides)), recipe.largest_batch)
+    pieces = sum(cohort.pieces)
+    samples = pieces if all(a >= b for a, b in zip(sides, cohort.sides)) else max(pieces, _FEW_SAMPLES)
+    samples = min(samples, max(batch, int(_SAMPLES_MB * 2**20 / sample_bytes(sides, cohort.channels))))
+    iterations = params.iterations or _iterations(recipe, pieces, batch)
+    plan = Plan(sides, batch, samples, iterations, params.width, DEPTH[cohort.dimensions])
+    while free_mb is not None and estimate_training_mb(plan, cohort) > free_mb:
+        if plan.batch <= _SMALLEST_BATCH:
+            raise Refused(
+                f"the training needs about {estimate_training_mb(plan, cohort):.0f} MB and {free_mb:.0f} MB are free; "
+                "close other programs, or use --profile instant"
+            )
+        plan = replace(plan, batch=plan.batch // 2)
+    return plan
+
+
+def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
+    """About the peak memory of the training, in MB: samples, activations of all networks and their gradients."""
+    voxels = plan.batch * math.prod(plan.sides)
+    activations = _BYTES_A_VOXEL_AND_CHANNEL[cohort.dimensions] * 3 * plan.width * voxels  # two generators, a surrogate
+    classes = 6 * 4 * cohort.classes.count * voxels  # logits, probabilities, truth, and their gradients
+    samples = plan.samples * sample_bytes(plan.sides, cohort.channels)
+    return _FIXED_MB + (activations + classes + samples) / 2**20
+
+
+def sample_bytes(sides: tuple[int, ...], channels: int) -> int:
+    """Of one prepared sample: image and bound as float32, class, contour and carrier."""
+    return math.prod(sides) * (8 * channels + 4)
+
+
+def free_mb(device: str) -> float | None:
+    """Memory that is free on the device, in MB; None where the system does not say."""
+    if device != "cpu":
+        import torch
+
+        return torch.cuda.mem_get_info()[0] / 2**20
+    table = Path("/proc/meminfo")
+    if not table.exists():
+        return None
+    available = next(line for line in table.read_text().splitlines() if line.startswith("MemAvailable"))
+    return int(available.split()[1]) / 2**10
+
+
+def _iterations(recipe: Recipe, pieces: int, batch: int) -> int:
+    return min(max(recipe.fewest_iterations, recipe.epochs * pieces // batch), recipe.most_iterations)
+
+
+def _rounded_up(side: int) -> int:
+    return -(-side // _MULTIPLE) * _MULTIPLE

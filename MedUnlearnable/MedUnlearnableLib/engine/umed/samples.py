@@ -1,0 +1,115 @@
+"""Training samples: patches with foreground, cut out once and kept in scratch space of a bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..case import Case, CaseSource
+from ..masks import Box
+from ..method import Workspace
+from ..window import IntensityWindow
+from .cohort import Cohort
+from .plan import Plan
+from .region import Setup, brightness_scale, region_of, slab_with_halo, upright
+
+Samples = NDArray[Any]  # of `sample_dtype`
+
+
+def sample_dtype(cohort: Cohort, plan: Plan) -> np.dtype:
+    """One patch. What a small image lacks to the patch is 0 and may not change."""
+    image = (cohort.channels, *plan.sides)
+    return np.dtype(
+        [
+            ("image", np.float32, image),  # the window as 0 to 1
+            ("bound", np.float32, image),  # largest change, share of the window; 0 where nothing may change
+            ("classes", np.int16, plan.sides),
+            ("contour", np.bool_, plan.sides),
+            ("carrier", np.int8, plan.sides),  # +1 and -1
+            ("mean", np.float32, (cohort.channels,)),  # of the slice or volume the patch is from
+            ("deviation", np.float32, (cohort.channels,)),
+            ("quantum", np.float32),  # step of the stored grid, share of the window; 0 for true floats
+        ]
+    )
+
+
+def take_samples(
+    cases: CaseSource, cohort: Cohort, plan: Plan, setup: Setup, random: np.random.Generator, workspace: Workspace
+) -> Samples:
+    """`plan.samples` patches, drawn from all slices or volumes with foreground alike; one case in memory at a time.
+
+    Those that an interrupted run has left are used again.
+    """
+    samples = workspace.array("umed_samples", (plan.samples,), sample_dtype(cohort, plan))
+    complete = workspace.array("umed_samples_complete", (1,), np.bool_)
+    filled = 0
+    for case_id, pieces in () if complete[0] else _drawn(cases.ids, cohort, plan.samples, random):
+        case = cases.load(case_id)
+        window, case = setup.window(case), upright(case)
+        scale = brightness_scale(case, window, cohort.dimensions)
+        foreground = np.any([layer != 0 for layer in case.segments], axis=0)
+        slices = np.flatnonzero(foreground.any(axis=(1, 2)))
+        for piece in pieces:
+            workspace.progress.step("samples", filled, plan.samples)
+            first = int(slices[piece]) if cohort.dimensions == 2 else 0
+            core = _patch(foreground[first : first + 1 if cohort.dimensions == 2 else None], first, plan, random)
+            samples[filled] = _sample(case, window, core, cohort, plan, setup)
+            samples[filled]["mean"], samples[filled]["deviation"] = scale.mean[:, first], scale.deviation[:, first]
+            filled += 1
+    complete[0] = True
+    return samples
+
+
+def _drawn(
+    ids: Sequence[str], cohort: Cohort, count: int, random: np.random.Generator
+) -> Iterator[tuple[str, list[int]]]:
+    """Which pieces of which case: every slice or volume as often as any other, give or take one."""
+    pieces = [(case, piece) for case, number in enumerate(cohort.pieces) for piece in range(number)]
+    drawn: dict[int, list[int]] = {}
+    for start in range(0, count, len(pieces)):
+        for chosen in random.permutation(len(pieces))[: count - start]:
+            case, piece = pieces[chosen]
+            drawn.setdefault(case, []).append(piece)
+    for case in sorted(drawn):
+        yield ids[case], sorted(drawn[case])
+
+
+def _sample(case: Case, window: IntensityWindow, core: Box, cohort: Cohort, plan: Plan, setup: Setup) -> Samples:
+    """The patch `core` of an upright case, without what it is z-scored with."""
+    radius = setup.radius(case)
+    region = region_of(case, window, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
+    inner = region.slab.inner
+    inside = np.stack([window.contains(channel[core]) for channel in case.image])
+    carrier = setup.carrier.pattern(core, case.geometry.spacing_kji, case.shape_kji)
+    values: dict[str, NDArray[Any]] = {
+        "image": region.image[(slice(None), *inner)],
+        "bound": np.float32(setup.params.budget_share) * region.bound(setup.params.smallest_texture)[inner] * inside,
+        "classes": cohort.classes.of([layer[core] for layer in case.segments]),
+        "contour": region.contour[inner],
+        "carrier": np.broadcast_to(carrier, inside.shape[1:]),
+    }
+    sample = np.zeros((), sample_dtype(cohort, plan))
+    for name, array in values.items():
+        array = array[..., 0, :, :] if cohort.dimensions == 2 else array
+        ends = tuple(slice(side) for side in array.shape[-cohort.dimensions :])
+        sample[name][(..., *ends)] = array  # type: ignore[index]
+    sample["quantum"] = (window.quantum or 0.0) / window.width
+    return sample
+
+
+def _patch(foreground: NDArray[np.bool_], first: int, plan: Plan, random: np.random.Generator) -> Box:
+    """A box of at most `plan.sides` around a foreground voxel; begins where the generators' halvings begin.
+
+    `foreground` begins with slice number `first`.
+    """
+    sides = (1,) * (3 - len(plan.sides)) + plan.sides
+    anchor = np.unravel_index(random.choice(np.flatnonzero(foreground)), foreground.shape)
+    box = []
+    for side, size, at in zip(sides, foreground.shape, anchor):
+        before = random.integers(side // 4, max(1, 3 * side // 4) + 1)
+        origin = int(np.clip(at - before, 0, max(0, size - side))) // 2**plan.depth * 2**plan.depth
+        box.append(slice(origin, min(origin + side, size)))
+    return slice(first + box[0].start, first + box[0].stop), box[1], box[2]
