@@ -64,7 +64,7 @@ class Cohort:
     dimensions: int  # 2: slice by slice across the coarsest axis, 3: volumes
     classes: SegmentClasses
     sides: tuple[int, ...]  # the largest along each network axis
-    extent: tuple[int, ...]  # of the foreground along each network axis, rarely exceeded
+    extent: tuple[int, ...]  # of the foreground along each network axis, in three cases of four
     pieces: tuple[int, ...]  # slices with foreground of each case, or 1 for a volume; 0 for a case left out
 
     def to_json(self) -> dict[str, Any]:
@@ -124,6 +124,6 @@ class Survey:
             dimensions=dimensions,
             classes=SegmentClasses(tuple(tuple(sorted(known)) for known in self._values)),
             sides=tuple(int(side) for side in np.max(self._shapes, axis=0)[axes]),
-            extent=tuple(int(side) for side in np.percentile(self._extents, 90, axis=0)[axes]),
+            extent=tuple(int(side) for side in np.percentile(self._extents, 75, axis=0)[axes]),
             pieces=tuple(min(count, 1) if dimensions == 3 else count for count in self._slices),
         )
