@@ -51,11 +51,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Protected:
-    """A case, what became of its image (same shape and dtype), and the record."""
+    """A case, what became of its image (same shape and dtype), and the record.
+
+    `secrets`, JSON-ready: what only the holder of a key may read, for the certificate's encrypted part.
+    """
 
     case: Case
     image: NDArray[Any]
     record: Record
+    secrets: dict[str, Any] = field(default_factory=dict)
 
 
 def voxels_sha256(image: NDArray[Any]) -> str:
