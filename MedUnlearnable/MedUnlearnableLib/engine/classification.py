@@ -8,7 +8,7 @@ same amount of noise that knows no class. torch is imported inside the functions
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,13 +22,22 @@ from .defenses import DEFENSES, defend
 from .errors import Refused, UsageError
 from .progress import Progress
 from .scores import Interval, area_under_roc, balanced_credits, paired_bootstrap
-from .training import TrainingSettings, memory_format, nan_to_none, train, with_clean_cases, z_scored
+from .training import (
+    TrainingSettings,
+    autocast,
+    memory_format,
+    nan_to_none,
+    start_from,
+    train,
+    with_clean_cases,
+    worst_case,
+    z_scored,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_ADVERSARIAL_STEPS = 5  # of projected gradient ascent (Madry et al., arXiv 1706.06083), each epsilon / 4 long
 _PREDICT_PIXELS = 1 << 20  # pixels classified at once
 
 
@@ -139,14 +148,18 @@ def compare_classifiers(first: ClassAttackResult, second: ClassAttackResult, ran
 
 
 def attack_classes(
-    data: ClassAttackData, settings: ClassAttackSettings, progress: Progress | None = None
+    data: ClassAttackData,
+    settings: ClassAttackSettings,
+    progress: Progress | None = None,
+    pretrained: Mapping[str, torch.Tensor] | None = None,
 ) -> ClassAttackResult:
-    """Trains one attacker and tests it on clean images.
+    """Trains one attacker, from scratch or from `pretrained` weights of its network, and tests it on clean images.
 
     `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy in which all classes
     count alike, or binary cross-entropy where a sample may show several; AdamW with a one-cycle schedule; images
-    z-scored one by one; bfloat16 autocast. Raises `UsageError` where settings and data do not fit or there is no such
-    device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the training diverges.
+    z-scored one by one; bfloat16 where `training.autocast` allows it. Raises `UsageError` where settings and data do
+    not fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the
+    training diverges.
     """
     import torch
 
@@ -163,6 +176,8 @@ def attack_classes(
     )
     layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
     network = network.to(images.device, **layout)
+    if pretrained is not None:
+        start_from(network, pretrained)
     loss_of = class_loss(None if data.several else balancing_weights(targets, outputs))
     # What a share of the window is in the units of each z-scored image.
     reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
@@ -171,7 +186,7 @@ def attack_classes(
         at = picked.to(images.device)
         image = augment_images(images[at], settings.recipe, generator).contiguous(memory_format=memory_format(images))
         if settings.adversarial_epsilon:
-            image = _worst_case(network, image, targets[at], reaches[at], loss_of)
+            image = worst_case(image, reaches[at], lambda moved: loss_of(_logits(network, moved), targets[at]))
         return loss_of(_logits(network, image), targets[at])
 
     curve = []
@@ -221,28 +236,9 @@ def _targets(classes: NDArray[np.integer], values: NDArray[np.integer], several:
 
 
 def _logits(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    with torch.autocast(image.device.type, torch.bfloat16):
-        return network(image).float()
-
-
-def _worst_case(
-    network: nn.Module,
-    image: torch.Tensor,
-    target: torch.Tensor,
-    reach: torch.Tensor,
-    loss_of: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
-) -> torch.Tensor:
-    """The images moved within `reach` to where the loss is large."""
-    import torch
-
-    change = torch.zeros_like(image)
-    for _ in range(_ADVERSARIAL_STEPS):
-        change.requires_grad_()
-        (gradient,) = torch.autograd.grad(loss_of(_logits(network, image + change), target), change)
-        change = (change.detach() + reach / 4 * gradient.sign()).clamp(-reach, reach)
-    return image + change
+    with autocast(image):
+        logits: torch.Tensor = network(image)
+    return logits.float()
 
 
 def _predict(network: nn.Module, images: torch.Tensor) -> NDArray[np.float32]:

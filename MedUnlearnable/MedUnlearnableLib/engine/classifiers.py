@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CLASSIFIERS = ("cnn", "resnet18", "densenet121", "vit")
 #: Below, ResNet-18 starts without stride: halving a small image at once loses what it is told apart by.
 STRIDED_FROM_PIXELS = 128
+_DENSENET_LEAST_PIXELS = 32  # it halves the image five times
 _VIT_PATCHES = 8  # along the longest side
 _VIT_LAYERS = 4
 _VIT_HEADS = 4
@@ -45,6 +46,8 @@ def build_classifier(
         return _resnet18(channels, classes, image_shape, width)
     if architecture == "vit":
         return _vit_class()(channels, classes, tuple(image_shape), 4 * width)
+    if min(image_shape) < _DENSENET_LEAST_PIXELS:
+        raise UsageError(f"'densenet121' needs sides of {_DENSENET_LEAST_PIXELS} pixels or more; use 'cnn'")
     try:
         from monai.networks.nets import DenseNet121
     except ImportError as error:

@@ -20,6 +20,7 @@ from ..classifiers import seeded_classifier
 from ..errors import MedUnlearnableError, Refused
 from ..method import State, Workspace
 from ..streams import RandomStreams
+from ..training import autocast
 from .params import SALMParams
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ class MinMin:
     def _loss(self, network: nn.Module, images: torch.Tensor, picked: list[Sample], reduction: str) -> torch.Tensor:
         import torch
 
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with autocast(images):
             logits = network(images).float()
         weights = None if self.cohort.several else torch.ones(self.cohort.classes, device=images.device)
         return class_loss(weights, reduction)(logits, self.cohort.target(picked, str(images.device)))
@@ -338,7 +339,7 @@ class MinMin:
     def _wrong(self, network: nn.Module, images: torch.Tensor, picked: list[Sample]) -> float:
         import torch
 
-        with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(images):
             logits = network(images)
         target = self.cohort.target(picked, str(images.device))
         if self.cohort.several:
