@@ -67,7 +67,7 @@ def test_a_label_map_is_offered_and_converted_by_one_click(module, ui, case_with
     assert not ui.labelMapEditor.visible
     ui.protectButton.click()
     finish(module)
-    assert cell(ui.casesTable, 0, 2) == "done"
+    assert cell(ui.casesTable, 0, 3) == "done"
     (segmentation,) = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
     stored = slicer.util.arrayFromVolume(label_map)
     for number, segment_id in enumerate(segmentation.GetSegmentation().GetSegmentIDs(), start=1):

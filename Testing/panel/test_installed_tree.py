@@ -63,7 +63,7 @@ def test_the_installed_panel_protects_a_volume_by_the_installed_library(installe
     installed_module.ui.addAllButton.click()
     installed_module.ui.protectButton.click()
     finish(installed_module)
-    assert cell(installed_module.ui.casesTable, 0, 2) == "done"
+    assert cell(installed_module.ui.casesTable, 0, 3) == "done"
     (protected,) = [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")

@@ -73,7 +73,7 @@ def test_one_click_protects_and_shows_the_figures(module, ui):
     finish(module)
     assert ui.protectButton.text == "Protect"
     assert not ui.progressBar.visible
-    assert cell(ui.casesTable, 0, 2) == "done"
+    assert cell(ui.casesTable, 0, 3) == "done"
     assert cell(ui.resultsTable, 0, 0) == "CT"
     assert float(cell(ui.resultsTable, 0, 1)) > 40
     assert "HU" in cell(ui.resultsTable, 0, 2)
@@ -392,7 +392,7 @@ def test_one_bad_volume_is_named_and_the_other_is_protected(module, ui):
     protect(module)
     finish(module)
     assert [cell(ui.resultsTable, row, 3) for row in range(2)][1] == "failed"
-    assert cell(ui.casesTable, 1, 2) == "failed"
+    assert cell(ui.casesTable, 1, 3) == "failed"
     ui.resultsTable.selectRow(1)
     assert "'bad'" in ui.verdictLabel.text
     assert "'bad'" in ui.statusLabel.text
@@ -488,3 +488,21 @@ def test_nothing_is_left_in_the_temporary_folder(module, ui):
     protect(module)
     finish(module)
     assert list(Path(slicer.app.temporaryPath).glob("medunlearnable-*")) == []
+
+
+def test_the_curves_of_a_training_are_drawn_small(module, ui):
+    curve = module.widget.panel.curve
+    assert not ui.curveLabel.visible
+    for step in range(2000):
+        curve.add("loss", step, 1 / (1 + step))
+        curve.add("dice", step, float("nan") if step == 5 else step / 2000)
+    curve.draw()
+    assert ui.curveLabel.visible
+    assert "loss: 1 \u2192 0.0005" in ui.curveLabel.toolTip
+    assert len(curve.points["dice"]) == 1999
+    picture = ui.curveLabel.grab().toImage()
+    colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
+    assert {"#1f77b4", "#d62728"} <= colors
+    assert module.container.minimumSizeHint.width() <= 342
+    curve.clear()
+    assert not ui.curveLabel.visible

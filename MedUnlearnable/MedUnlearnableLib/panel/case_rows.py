@@ -10,6 +10,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..scene.protect_job import SceneCase
+from .method_forms import MethodForm
 from .parameters import CaseRow
 
 
@@ -20,6 +21,7 @@ class Row:
     volume: Any
     segmentation: Any
     segmentIDs: tuple[str, ...]
+    label: str
     imagesFolder: str
     labelsFolder: str
     outputFolder: str
@@ -27,7 +29,8 @@ class Row:
     @classmethod
     def of(cls, pack: CaseRow) -> Row:
         folders = pack.imagesFolder, pack.labelsFolder, pack.outputFolder
-        return cls(_in_scene(pack.volume), _in_scene(pack.segmentation), tuple(pack.segmentIDs), *folders)
+        nodes = _in_scene(pack.volume), _in_scene(pack.segmentation)
+        return cls(*nodes, tuple(pack.segmentIDs), pack.label, *folders)
 
     @property
     def image_text(self) -> str:
@@ -45,8 +48,7 @@ class Row:
         names = [there.GetSegment(i).GetName() if there.GetSegment(i) else _("(missing)") for i in self.segmentIDs]
         return f"{self.segmentation.GetName()}: {', '.join(names) if names else _('all')}"
 
-    @property
-    def problem(self) -> str:
+    def problem(self, form: MethodForm) -> str:
         """Why it cannot be protected, as far as can be seen without looking at voxels; empty if it can."""
         if self.imagesFolder:
             return ""
@@ -54,9 +56,11 @@ class Row:
             return _("the volume is missing; choose one or remove the row.")
         if self.volume.GetImageData() is None:
             return _("'{name}' holds no image; load it again or choose another.").format(name=self.volume.GetName())
-        if self.segmentation is None:
+        if self.segmentation is None and form.needs_segments:
             return _("choose the segmentation of '{name}'.").format(name=self.volume.GetName())
-        if not all_segments(self.segmentation):
+        if form.has_labels and not self.label:
+            return _("give the class of '{name}' below the table.").format(name=self.volume.GetName())
+        if self.segmentation is not None and not all_segments(self.segmentation):
             return _("'{name}' holds no segment; draw one.").format(name=self.segmentation.GetName())
         return ""
 
@@ -65,13 +69,14 @@ class Row:
         return SceneCase(self.volume, self.segmentation, list(self.segmentIDs) or None)
 
 
-def reason_not_to_start(rows: list[Row]) -> str:
+def reason_not_to_start(rows: list[Row], form: MethodForm) -> str:
     """One sentence; empty when all rows can be protected."""
     if not rows:
         return _("Add a volume or a folder to protect.")
     for number, row in enumerate(rows, start=1):
-        if row.problem:
-            return _("Row {number}: {problem}").format(number=number, problem=row.problem)
+        problem = row.problem(form)
+        if problem:
+            return _("Row {number}: {problem}").format(number=number, problem=problem)
     return ""
 
 

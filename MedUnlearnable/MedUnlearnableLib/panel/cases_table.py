@@ -16,12 +16,13 @@ from slicer.i18n import tr as _
 
 from ..engine.errors import Refused
 from ..scene.label_maps import label_map_for, segmentation_of
+from ..scene.sample_nodes import LABEL_ATTRIBUTE
 from .case_rows import Row, all_segments, background_volume, image_volumes, segmentation_for
 from .parameters import CaseRow, PanelParameters
 
 _ROWS_SHOWN = 5
 _ROW_HEIGHT = 30
-IMAGE, SEGMENTS, STATE = range(3)
+IMAGE, SEGMENTS, LABEL, STATE = range(4)
 
 
 class CasesTable:
@@ -37,7 +38,8 @@ class CasesTable:
         header = ui.casesTable.horizontalHeader()
         header.setSectionResizeMode(IMAGE, qt.QHeaderView.Stretch)
         header.setSectionResizeMode(SEGMENTS, qt.QHeaderView.Stretch)
-        header.setSectionResizeMode(STATE, qt.QHeaderView.ResizeToContents)
+        for column in (LABEL, STATE):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         ui.casesTable.connect("itemSelectionChanged()", self._show_selected)
         ui.addCurrentButton.connect("clicked(bool)", self._add_current)
         ui.addAllButton.connect("clicked(bool)", self._add_all)
@@ -46,6 +48,7 @@ class CasesTable:
         ui.volumeSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._edit_volume)
         ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._edit_segments)
         ui.segmentSelector.connect("segmentSelectionChanged(QStringList)", self._edit_segments)
+        ui.labelEdit.connect("textEdited(QString)", self._edit_label)
         ui.convertButton.connect("clicked(bool)", self._convert_label_map)
 
     def set_parameters(self, parameters: PanelParameters | None) -> None:
@@ -57,6 +60,11 @@ class CasesTable:
         """Cases cannot be edited while they are being protected."""
         for widget in ("addCurrentButton", "addAllButton", "addFolderButton", "removeCaseButton", "caseEditor"):
             getattr(self.ui, widget).enabled = enabled
+
+    def show_labels(self, shown: bool) -> None:
+        """Classes are asked for by methods that need them."""
+        self.ui.casesTable.setColumnHidden(LABEL, not shown)
+        self.ui.labelEdit.visible = self.ui.labelEditLabel.visible = shown
 
     def set_state(self, row: int, text: str) -> None:
         self._states[row] = text
@@ -75,7 +83,8 @@ class CasesTable:
         table = self.ui.casesTable
         table.setRowCount(len(self.rows))
         for number, row in enumerate(self.rows):
-            for column, text in enumerate((row.image_text, row.segments_text, self._states.get(number, ""))):
+            texts = row.image_text, row.segments_text, row.label, self._states.get(number, "")
+            for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(text)
                 item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
@@ -105,6 +114,8 @@ class CasesTable:
             self.ui.volumeSelector.setCurrentNode(row.volume)
             self.ui.segmentSelector.setCurrentNode(row.segmentation)
             self.ui.segmentSelector.setSelectedSegmentIDs(list(row.segmentIDs) or all_segments(row.segmentation))
+            if self.ui.labelEdit.text != row.label:  # else the cursor would jump while the user types
+                self.ui.labelEdit.text = row.label
             self._offer_label_maps(row)
         self.ui.removeCaseButton.enabled = row is not None and self.ui.addCurrentButton.enabled
         self._updating = False
@@ -150,6 +161,12 @@ class CasesTable:
         pack.segmentIDs = [] if chosen == every else chosen
         self._changed()
 
+    def _edit_label(self, text: str) -> None:
+        pack = self._edited_pack()
+        if pack is not None:
+            pack.label = str(text).strip()
+            self._changed()
+
     def _edited_pack(self) -> CaseRow | None:
         """The selected row in the parameter node."""
         if self._updating or self.parameters is None or self._selected_number() < 0:
@@ -175,7 +192,7 @@ class CasesTable:
         there = [row.volume for row in self.rows]
         every = image_volumes()
         new = [volume for volume in volumes if volume not in there]
-        self._add([CaseRow(volume, segmentation_for(volume, every), [], "", "", "") for volume in new])
+        self._add([_row_of(volume, segmentation_for(volume, every)) for volume in new])
 
     def _add_folder(self, _checked: bool = False) -> None:
         window = slicer.util.mainWindow()
@@ -183,7 +200,7 @@ class CasesTable:
         labels = images and qt.QFileDialog.getExistingDirectory(window, _("Folder of their labels"), images)
         output = labels and qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
         if output:
-            self._add([CaseRow(None, None, [], str(images), str(labels), str(output))])
+            self._add([CaseRow(None, None, [], "", str(images), str(labels), str(output))])
 
     def _add(self, packs: list[CaseRow]) -> None:
         if self.parameters is not None and packs:
@@ -195,3 +212,7 @@ class CasesTable:
         if self.parameters is not None and self._selected_number() >= 0:
             del self.parameters.cases[self._selected_number()]
             self._changed()
+
+
+def _row_of(volume: Any, segmentation: Any) -> CaseRow:
+    return CaseRow(volume, segmentation, [], volume.GetAttribute(LABEL_ATTRIBUTE) or "", "", "", "")

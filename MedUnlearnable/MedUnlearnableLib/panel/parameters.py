@@ -7,7 +7,7 @@ from typing import Annotated
 from slicer import vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import Choice, Default, WithinRange, parameterNodeWrapper, parameterPack
 
-from ..engine.umed import DEFAULT_EPSILON, PROFILES
+from ..engine.umed import DEFAULT_EPSILON
 from ..jobs.methods import DEVICES, METHODS
 
 #: Raised when the meaning of a parameter changes; settings of a newer version are not guessed at.
@@ -22,6 +22,7 @@ class CaseRow:
     volume: vtkMRMLScalarVolumeNode
     segmentation: vtkMRMLSegmentationNode
     segmentIDs: list[str]  # empty: all segments
+    label: str  # class of the image, for methods that protect classification data
     imagesFolder: str  # not empty: this row is a folder
     labelsFolder: str
     outputFolder: str
@@ -34,10 +35,20 @@ class PanelParameters:
     settingsVersion: Annotated[int, Default(SETTINGS_VERSION)]
     cases: list[CaseRow]
     method: Annotated[str, Choice([kind.name for kind in METHODS.values()]), Default("UMed")]
-    profile: Annotated[str, Choice(["auto", *PROFILES]), Default("auto")]
+    profile: Annotated[str, Default("auto")]  # which there are depends on the method
     epsilon: Annotated[float, WithinRange(1.0, LARGEST_EPSILON), Default(255 * DEFAULT_EPSILON["instant"])]
     window: Annotated[str, Default("auto")]
     seed: Annotated[str, Default("")]  # empty: fresh and secret
     device: Annotated[str, Choice(list(DEVICES)), Default("auto")]
     stateFile: Annotated[str, Default("")]  # protect with this saved key
     saveStateFile: Annotated[str, Default("")]
+    # Of single methods; see method_forms.py.
+    region: Annotated[str, Default("all")]
+    classNames: Annotated[str, Default("")]
+    logo: Annotated[str, Default("PROTECTED")]
+    logos: Annotated[str, Default("1")]
+    mode: Annotated[str, Default("translucent")]
+    lesions: Annotated[str, Default("avoid")]
+    placement: Annotated[str, Default("column")]
+    key: Annotated[str, Default("")]
+    recipient: Annotated[str, Default("")]

@@ -14,17 +14,19 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..engine.errors import MedUnlearnableError
-from ..scene.estimate import estimated_budget
+from ..scene.estimate import default_epsilon, estimated_budget, profile_of
 from ..scene.logic import MedUnlearnableLogic
 from .case_rows import Row, image_volumes, reason_not_to_start
 from .cases_table import CasesTable
+from .loss_curve import LossCurve
+from .method_controls import MethodControls
 from .parameters import PanelParameters
 from .results_section import ResultsSection
 from .run import Run, RunKeeper
 
 _POLL_MS = 250
-_STAGES = {"read": _("reading"), "window": _("looking at intensities"), "protect": _("protecting"),
-           "quality": _("measuring"), "write": _("writing")}  # fmt: skip
+_STAGES = {"read": _("reading"), "window": _("looking at intensities"), "train": _("training"),
+           "protect": _("protecting"), "quality": _("measuring"), "write": _("writing")}  # fmt: skip
 
 
 class ProtectPanel:
@@ -36,9 +38,12 @@ class ProtectPanel:
         self.keeper = keeper
         self.parameters: PanelParameters | None = None
         self.cases = CasesTable(ui, self.update)
+        self.controls = MethodControls(ui, self._method_changed)
         self.results = ResultsSection(ui, self._tell_failure)
+        self.curve = LossCurve(ui.curveLabel)
         self._watched: Run | None = None
         self._estimates: dict[Any, str] = {}
+        self._default_epsilon: float | None = None
         self._started = 0.0
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
@@ -52,8 +57,11 @@ class ProtectPanel:
         """The parameter node of the scene; None while a scene is closed."""
         self.parameters = parameters
         self._estimates = {}
+        self.controls.set_parameters(parameters)
         self.cases.set_parameters(parameters)
+        self.cases.show_labels(self.controls.form.has_labels)
         if parameters is not None:
+            self._default_epsilon = self._epsilon_of_profile()
             self.ui.stateFileEdit.setCurrentPath(parameters.stateFile)
             self.ui.saveStateFileEdit.setCurrentPath(parameters.saveStateFile)
         self.update()
@@ -75,7 +83,8 @@ class ProtectPanel:
 
     def update(self) -> None:
         """Everything that follows from parameters, scene and run."""
-        reason = reason_not_to_start(self.cases.rows)
+        self._follow_default_epsilon()
+        reason = reason_not_to_start(self.cases.rows, self.controls.form)
         running = self._running()
         self.ui.protectButton.text = _("Cancel") if running else _("Protect")
         self.ui.protectButton.enabled = running or not reason
@@ -92,12 +101,41 @@ class ProtectPanel:
         ui.stateFileEdit.connect("currentPathChanged(QString)", partial(self._remember_path, "stateFile"))
         ui.saveStateFileEdit.connect("currentPathChanged(QString)", partial(self._remember_path, "saveStateFile"))
 
+    def _method_changed(self) -> None:
+        self.cases.show_labels(self.controls.form.has_labels)
+        self.update()
+
     def _running(self) -> bool:
         return self.keeper.run is not None
 
     def _ready_text(self) -> str:
-        count = len(self.cases.rows)
-        return _("Ready: {count} case(s). Inputs are never changed.").format(count=count)
+        profile, why = self._profile()
+        return _("Ready: {count} case(s), profile {profile} ({why}). Inputs are never changed.").format(
+            count=len(self.cases.rows), profile=profile, why=why
+        )
+
+    def _profile(self) -> tuple[str, str]:
+        """What auto stands for, and why."""
+        return profile_of(self.controls.method, self.controls.profile, len(self.cases.rows))
+
+    def _epsilon_of_profile(self) -> float | None:
+        return default_epsilon(self.controls.method, self._profile()[0])
+
+    def _follow_default_epsilon(self) -> None:
+        """The budget is that of the profile until the user chooses another; a method without one shows none."""
+        if self.parameters is None:
+            return
+        before, self._default_epsilon = self._default_epsilon, self._epsilon_of_profile()
+        for name in ("epsilonSliderLabel", "epsilonSlider", "budgetLabel"):
+            getattr(self.ui, name).visible = self._default_epsilon is not None
+        if self._default_epsilon is not None and self.ui.epsilonSlider.value == before:
+            self.ui.epsilonSlider.value = self._default_epsilon
+
+    def _epsilon(self) -> float | None:
+        """None where it is left to the profile, or to the key of an earlier run."""
+        assert self.parameters is not None
+        own = self.parameters.epsilon != self._default_epsilon
+        return self.parameters.epsilon if own and self._default_epsilon and not self.parameters.stateFile else None
 
     def _update_budget(self, *_ignored: Any) -> None:
         """What epsilon means in stored units, for the selected row."""
@@ -135,6 +173,7 @@ class ProtectPanel:
             return
         self.results.end_comparison()
         self.cases.clear_states()
+        self.curve.clear()
         self._watch()
 
     def _starters(self) -> list[Callable[[], Any]]:
@@ -161,12 +200,13 @@ class ProtectPanel:
             raise MedUnlearnableError(_("The seed must be a whole number, or empty for a fresh secret one."))
         return {
             "profile": parameters.profile,
-            "epsilon": None if parameters.stateFile else parameters.epsilon,
+            "epsilon": self._epsilon(),
             "window": parameters.window.strip() or None,
             "seed": int(seed) if seed else None,
             "device": parameters.device,
             "state": parameters.stateFile or None,
             "saveState": parameters.saveStateFile or None,
+            **self.controls.options(),
         }
 
     def _watch(self) -> None:
@@ -187,6 +227,7 @@ class ProtectPanel:
             return
         for event in run.poll():
             self._show_event(event)
+        self.curve.draw()
         if not run.isRunning():
             self._timer.stop()
             self._finish(run)
@@ -196,18 +237,25 @@ class ProtectPanel:
             self._show_progress(event)
         elif event["event"] == "case":
             self._mark(event["case"], _("failed") if "error" in event else _("done"))
+        elif event["event"] == "curve":
+            self.curve.add(event["name"], event["step"], event["value"])
 
     def _show_progress(self, event: dict[str, Any]) -> None:
-        self.ui.progressBar.setRange(0, 100 * event["of"])
-        self.ui.progressBar.setValue(int(100 * (event["number"] + event["case_share"])))
         stage = _STAGES.get(event["stage"], event["stage"])
-        left = "" if event["eta_s"] is None else _(", about {seconds:.0f} s left").format(seconds=event["eta_s"])
-        case = event["case"] or _("all cases")
-        self.ui.statusLabel.text = _("{case}: {stage} ({number}/{of}){left}").format(
-            case=case, stage=stage, number=event["number"] + 1, of=event["of"], left=left
-        )
         if event["case"]:
+            done, total = event["number"] + event["case_share"], event["of"]
             self._mark(event["case"], stage)
+        else:  # a stage of the whole data set
+            done, total = event["done"], event["total"]
+        self.ui.progressBar.setRange(0, 100 * total)
+        self.ui.progressBar.setValue(int(100 * done))
+        self.ui.statusLabel.text = _("{case}: {stage} ({number}/{of}){left}").format(
+            case=event["case"] or _("all cases"),
+            stage=stage,
+            number=min(int(done) + 1, total),
+            of=total,
+            left="" if event["eta_s"] is None else _(", {time} left").format(time=_in_words(event["eta_s"])),
+        )
 
     def _mark(self, name: str, text: str) -> None:
         """The state of the first row of that name that is not done yet."""
@@ -249,3 +297,11 @@ class ProtectPanel:
         self.ui.statusLabel.text = text
         slicer.util.showStatusMessage(_("MedUnlearnable: {text}").format(text=text), 0)
         logging.warning("MedUnlearnable: %s", text)
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 90:
+        return _("about {seconds:.0f} s").format(seconds=seconds)
+    if seconds < 90 * 60:
+        return _("about {minutes:.0f} min").format(minutes=seconds / 60)
+    return _("about {hours:.1f} h").format(hours=seconds / 3600)

@@ -1,6 +1,8 @@
-"""What a budget means for a volume, before anything is run."""
+"""What a run will do, before it is started: the profile that auto stands for, and what a budget means for a volume."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
@@ -9,10 +11,28 @@ from ..engine.masks import CONTOUR_PIXELS
 from ..engine.streams import RandomStreams
 from ..engine.umed import UMed, UMedParams
 from ..engine.window_rules import WindowSetting, units_of
+from ..files.cases import CaseFiles
+from ..jobs.job import Job
+from ..jobs.methods import METHODS
 from . import segments, volumes
 from .protect_job import SceneCase
 
 _VOXELS_LOOKED_AT = 200_000
+
+
+def profile_of(method: str, profile: str, cases: int) -> tuple[str, str]:
+    """The profile that a run over so many cases takes, and why."""
+    if profile != "auto":
+        return profile, "asked for"
+    files = tuple(CaseFiles(f"case{number}", Path(), None) for number in range(cases))
+    return METHODS[method.lower()].auto_profile(Job(method.lower(), files, Path(), Path()))
+
+
+def default_epsilon(method: str, profile: str) -> float | None:
+    """The budget of a profile in 1/255 of the window; None for a method that has no budget."""
+    params = METHODS[method.lower()].new(profile, {}, RandomStreams.fresh()).params
+    epsilon = getattr(params, "epsilon", None)
+    return None if epsilon is None else round(255 * epsilon, 6)
 
 
 def estimated_budget(case: SceneCase, epsilon: float, window: str) -> str:
