@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import (
+    ThreadPoolExecutor,
+)  # slicer-lint: allow thread (the caller waits, outside the event loop)
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +61,11 @@ class StoredImage:
     warnings: tuple[str, ...] = ()  # what the owner must know of the source
     parts: tuple[Path, ...] = ()  # the files of a series, where `path` is a folder
     data: DataFile | None = None  # where `path` is a header only; to be written before it
-    written_as: str = ""  # the name of the result, where it cannot be that of `path`
+    channels: tuple[StoredImage, ...] = ()  # the files, where `array` is made of several
+
+    @property
+    def files(self) -> tuple[StoredImage, ...]:
+        return self.channels or (self,)
 
 
 def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:
