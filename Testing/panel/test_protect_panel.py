@@ -500,7 +500,7 @@ def test_the_curves_of_a_training_are_drawn_small(module, ui):
     assert ui.curveLabel.visible
     assert "loss: 1 \u2192 0.0005" in ui.curveLabel.toolTip
     assert len(curve.points["dice"]) == 1999
-    picture = ui.curveLabel.grab().toImage()
+    picture = ui.curveLabel.pixmap.toImage()
     colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
     assert {"#1f77b4", "#d62728"} <= colors
     assert module.container.minimumSizeHint.width() <= 342

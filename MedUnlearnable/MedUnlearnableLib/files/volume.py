@@ -7,9 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import (
-    ThreadPoolExecutor,
-)  # slicer-lint: allow thread (the caller waits, outside the event loop)
+from concurrent.futures import ThreadPoolExecutor  # slicer-lint: allow thread (the caller waits for them)
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
