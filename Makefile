@@ -31,9 +31,9 @@ bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/scale_thousand_cases.py
 	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
-# Half an hour on 2 cores; a cell that has its result is not run again.
+# Days on 2 cores, the most important cells first; stop and start as you like: a cell that has its result is not run again.
 bench-strength: $(VENV)/.test
-	$(BIN)/python Testing/benchmarks/instant_strength.py
+	$(BIN)/python Testing/benchmarks/umed_strength.py
 
 figures: $(VENV)/.test
 	rm -rf build/figures
