@@ -1,0 +1,81 @@
+"""Under which conditions an attacker trains: recipes, defenses, clean cases, architectures, most informative first."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+#: What an attacker trains on; the test images are always clean originals of other cases.
+CLEAN, PROTECTED, LABEL_FREE = "clean", "protected", "label-free"
+ARMS = (PROTECTED, CLEAN, LABEL_FREE)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How an attacker differs from the usual one. `name` completes "holds against ..."."""
+
+    name: str
+    recipe: str
+    defense: str = "none"
+    clean_share: float = 0.0
+    adversarial_epsilon: float = 0.0
+    architecture: str = "unet"
+    pretrained: bool = False
+
+    @property
+    def cost_class(self) -> str:
+        """Conditions of one class take the same time a step."""
+        return f"{self.architecture} {self.recipe} {'adversarial' if self.adversarial_epsilon else 'usual'}"
+
+
+def segmentation_conditions(pretrained: bool) -> tuple[Condition, ...]:
+    """`pretrained`: whether weights are given. Other architectures need MONAI."""
+    conditions = [
+        Condition("training from scratch", "plain"),
+        Condition("blur", "plain", "blur0.8"),
+        Condition("strong augmentation (nnU-Net's)", "nnunet"),
+        *_pretrained("plain", "unet", pretrained),
+        Condition("resampling to 0.7", "plain", "resample0.7"),
+        Condition("25 % clean cases", "plain", clean_share=0.25),
+        Condition("JPEG 50", "plain", "jpeg50"),
+        *_rare_conditions("plain", "unet"),
+    ]
+    if importlib.util.find_spec("monai") is not None:
+        names = {"attention_unet": "an Attention U-Net", "segresnet": "a SegResNet", "monai_unet": "MONAI's U-Net"}
+        conditions += [Condition(name, "plain", architecture=known) for known, name in names.items()]
+    return tuple(conditions)
+
+
+def class_conditions(pretrained: bool) -> tuple[Condition, ...]:
+    """`pretrained`: whether weights are given."""
+    return (
+        Condition("training from scratch", "shift_flip", architecture="cnn"),
+        Condition("standard augmentation", "standard", architecture="cnn"),
+        Condition("blur", "shift_flip", "blur0.8", architecture="cnn"),
+        *_pretrained("shift_flip", "cnn", pretrained),
+        Condition("JPEG 10", "shift_flip", "jpeg10", architecture="cnn"),
+        Condition("resampling to 0.7", "shift_flip", "resample0.7", architecture="cnn"),
+        Condition("25 % clean cases", "shift_flip", clean_share=0.25, architecture="cnn"),
+        Condition("JPEG 50", "shift_flip", "jpeg50", architecture="cnn"),
+        Condition("RandAugment", "randaugment", architecture="cnn"),
+        *_rare_conditions("shift_flip", "cnn"),
+        Condition("a ResNet-18", "shift_flip", architecture="resnet18"),
+    )
+
+
+def _pretrained(recipe: str, architecture: str, given: bool) -> tuple[Condition, ...]:
+    condition = Condition("a pretrained start", recipe, architecture=architecture, pretrained=True)
+    return (condition,) if given else ()
+
+
+def _rare_conditions(recipe: str, architecture: str) -> tuple[Condition, ...]:
+    return (
+        Condition("a narrow intensity window", recipe, "narrow_window", architecture=architecture),
+        Condition("6 bits", recipe, "bits6", architecture=architecture),
+        Condition("a median filter", recipe, "median3", architecture=architecture),
+        Condition("adversarial training", recipe, adversarial_epsilon=2 / 255, architecture=architecture),
+        Condition("50 % clean cases", recipe, clean_share=0.5, architecture=architecture),
+        Condition("a wide intensity window", recipe, "wide_window", architecture=architecture),
+        Condition("clipped z-scores", recipe, "z_score", architecture=architecture),
+        Condition("JPEG 90", recipe, "jpeg90", architecture=architecture),
+    )
