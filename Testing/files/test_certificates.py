@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_helpers import some_volume, write_series
-from MedUnlearnableLib.engine.case import Geometry
+from MedUnlearnableLib.engine.case import Case, Geometry
 from MedUnlearnableLib.engine.certificate.canonical import text_of
 from MedUnlearnableLib.engine.certificate.keys import PrivateKey, PublicKey
-from MedUnlearnableLib.engine.certificate.seal import MethodStatement
 from MedUnlearnableLib.engine.certificate.verify import Kind, Trust
 from MedUnlearnableLib.engine.errors import Refused
+from MedUnlearnableLib.engine.record import Protected, Record
 from MedUnlearnableLib.files import formats, nrrd
 from MedUnlearnableLib.files.certificates import Sealer, certificate_beside, restore_file, verify_file, verify_folder
 from MedUnlearnableLib.files.keys import TrustList, config_folder, find_public_key, load_key, save_key
-from MedUnlearnableLib.files.volume import write_atomically, write_folder_atomically
+from MedUnlearnableLib.files.volume import StoredImage, write_atomically, write_folder_atomically
 from PIL import Image as Picture
 
 ISSUER = PrivateKey(bytes(range(32)), "Clinic A")
-METHOD = MethodStatement("MedLocker", {"mode": "sealed"}, {"logos": [{"x": 3, "y": 4}]})
+SECRETS = {"logos": [{"x": 3, "y": 4.5}]}
 SHAPE = (5, 12, 14)
 #: Columns at right angles (ITK reads no others), none along an axis of the body; spacing 0.8, 0.7, 2.5 mm.
 OBLIQUE = np.array(
@@ -85,6 +85,17 @@ CASES = [
 ]
 
 
+def protected_of(stored: StoredImage, image: np.ndarray) -> Protected:
+    """What a method would give: the image, a record and what only the key holder may read."""
+    case = Case("a", stored.array, stored.geometry or Geometry(np.eye(4)))
+    record = Record(
+        case="a", state="protected", method="MedLocker", profile="instant", version="0", parameters={"epsilon": 0.5},
+        seed_id="", window=(0.0, 1.0), units="", budget=0.0, psnr_db=None, ssim=1.0, max_change=0.0,
+        max_change_physical=0.0, share_changed=0.0, voxels_sha256="", seconds=0.0,
+    )  # fmt: skip
+    return Protected(case, image, record, SECRETS)
+
+
 def protect(original: Path, folder: Path, sealer: Sealer | None = None) -> Path:
     """A file like `original` in `folder`, with a logo, and its certificate beside it."""
     stored = formats.read(original)
@@ -93,7 +104,7 @@ def protect(original: Path, folder: Path, sealer: Sealer | None = None) -> Path:
     path = folder / original.name
     atomically = write_folder_atomically if stored.parts else write_atomically
     atomically(path, lambda place: stored.write_to(place, image))
-    (sealer or Sealer(ISSUER)).write(path, stored, image, METHOD)
+    (sealer or Sealer(ISSUER)).write(path, stored, image, protected_of(stored, image))
     return path
 
 
@@ -117,7 +128,7 @@ def test_every_format_is_verified_and_restored_bit_for_bit(pair, tmp_path):
     out = tmp_path / "restored" / original.name
     restored = restore_file(protected, out, ISSUER, trusted)
     assert same_values(out, original)
-    assert restored.parameters == METHOD.parameters
+    assert restored.parameters == {"logos": [{"x": 3, "y": "4.5"}]}  # no floats in signed JSON
     if out.is_file():
         assert out.read_bytes() == original.read_bytes() or out.suffix in (".gz", ".png")  # recompressed
     with pytest.raises(Refused, match="exists already"):
@@ -174,7 +185,8 @@ def test_hounsfield_units_of_a_dicom_series_are_restored_in_nrrd(tmp_path):
 def test_a_copy_that_cannot_hold_the_original_is_refused_and_nothing_written(tmp_path):
     protected = write_nrrd(tmp_path, np.full(SHAPE, 7, "u1"))
     stored = formats.read(write_nrrd(tmp_path / "in", VOLUMES["int16"]))
-    Sealer(ISSUER).write(protected, stored, np.full((1, *SHAPE), 7, "i2"), METHOD)
+    sevens = np.full((1, *SHAPE), 7, "i2")
+    Sealer(ISSUER).write(protected, stored, sevens, protected_of(stored, sevens))
     assert verify_file(protected, trusted).kind is Kind.TRUSTED
     with pytest.raises(Refused, match="cannot hold the original"):
         restore_file(protected, tmp_path / "back.nrrd", ISSUER, trusted)
@@ -191,7 +203,7 @@ def test_a_detached_header_is_restored_with_its_data_file(tmp_path):
         with (tmp_path / "out" / path.name).open("wb") as file:
             write(file, image)
     protected = tmp_path / "out" / "a.mhd"
-    Sealer(ISSUER).write(protected, stored, image, METHOD)
+    Sealer(ISSUER).write(protected, stored, image, protected_of(stored, image))
     restore_file(protected, tmp_path / "back" / "a.mhd", ISSUER, trusted)
     assert same_values(tmp_path / "back" / "a.mhd", tmp_path / "a.mhd")
     with pytest.raises(Refused, match=r"keep the name a\.mhd"):
@@ -204,7 +216,7 @@ def test_a_large_payload_lies_beside_the_certificate(tmp_path):
     image = stored.array[:, ::-1].copy()
     protected = tmp_path / "out" / "a.nrrd"
     write_atomically(protected, lambda file: stored.write_to(file, image))
-    made = Sealer(ISSUER).write(protected, stored, image, METHOD)
+    made = Sealer(ISSUER).write(protected, stored, image, protected_of(stored, image))
     assert [path.name for path in made] == ["a.mulcert.json", "a.mulpay"]
     restore_file(protected, tmp_path / "back.nrrd", ISSUER, trusted)
     assert same_values(tmp_path / "back.nrrd", original)

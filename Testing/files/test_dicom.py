@@ -166,7 +166,7 @@ def protect(folder: Path, tmp_path: Path, epsilon: float = 8, window: str = "aut
     method = UMed(UMedParams(epsilon=epsilon / 255, window=WindowSetting.parse(window)), RandomStreams.from_number(1))
     method.fit(source)
     entry = OutputFolder(tmp_path / "out").write(files, source.stored(files.id), method.protect(source.load(files.id)))
-    assert entry["image"] == folder.name
+    assert entry["images"] == [folder.name]
     return formats.read(tmp_path / "out" / folder.name).array
 
 

@@ -44,9 +44,9 @@ def test_the_result_is_a_png_of_the_same_name_that_says_so(tmp_path: Path, mode:
     source = FileCases([files])
     protected = UMed(UMedParams(), RandomStreams.from_number(1)).protect(source.load("x"))
     entry = OutputFolder(tmp_path / "out").write(files, source.stored("x"), protected)
-    assert entry["image"] == "x.png"
+    assert entry["images"] == ["x.png"]
     assert any("JPEG is lossy, so the result is a PNG" in warning for warning in entry["warnings"])
-    assert json.loads((tmp_path / "out" / "x.medunlearnable.json").read_text())["file"] == "x.png"
+    assert json.loads((tmp_path / "out" / "x.medunlearnable.json").read_text())["files"].keys() == {"x.png"}
     with Image.open(tmp_path / "out" / "x.png") as written, Image.open(path) as before:
         assert (written.format, written.mode) == ("PNG", mode)
         assert written.info["icc_profile"] == PROFILE

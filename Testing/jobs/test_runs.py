@@ -58,7 +58,8 @@ def test_a_run_writes_images_labels_records_and_a_manifest(run: Any) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["complete"]
     for entry in manifest["cases"]:
-        assert entry["sha256"] == hashes(out)[entry["image"]] == record(out, entry["id"])["file_sha256"]
+        (image,) = entry["images"]
+        assert record(out, entry["id"])["files"] == {image: entry["files"][image]} == {image: hashes(out)[image]}
         assert (out / entry["label"]).read_bytes() == (cohort / Path(entry["label"]).name).read_bytes()
 
 

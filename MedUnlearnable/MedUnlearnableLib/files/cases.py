@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.case import Case, Geometry
+from ..engine.case import Case, Channel, Geometry
 from ..engine.errors import Refused
-from . import formats, labels
+from . import channels, formats, labels
 from .classes import CaseClasses
+from .nnunet import DATASET_FILE, DataSet, images_by_case
 from .volume import StoredImage
 
 #: A label file beside its image has the image's stem and one of these endings.
 LABEL_SUFFIXES = ("_mask", "_seg", "_label", "_labels", "-mask", "-seg", "-label", "-labels")
 _NAMED_IN_ERRORS = 3
+_KNOWN = f"known endings are {', '.join(formats.ENDINGS)}"
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class CaseFiles:
     label: Path | None
     modality: str = ""
     classes: CaseClasses | None = None  # what the case shows, for SALM
+    more_channels: tuple[Path, ...] = ()  # where `image` holds the first channel only
+    channel_names: tuple[str, ...] = ()  # what the giver knows of each channel, as `modality`
+    root: Path | None = None  # a data set folder whose subfolders the output repeats
 
     def __post_init__(self) -> None:
         for path in self.inputs:
@@ -36,9 +41,13 @@ class CaseFiles:
                 raise Refused(f"{str(path)!a}: this name is not valid UTF-8; rename the file or folder") from None
 
     @property
+    def images(self) -> tuple[Path, ...]:
+        return (self.image, *self.more_channels)
+
+    @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file of the case."""
-        return (self.image,) if self.label is None else (self.image, self.label)
+        return self.images if self.label is None else (*self.images, self.label)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -47,13 +56,23 @@ class CaseFiles:
             "label": str(self.label) if self.label else None,
             "modality": self.modality,
             "classes": self.classes.to_json() if self.classes else None,
+            "more_channels": [str(path) for path in self.more_channels],
+            "channel_names": list(self.channel_names),
+            "root": str(self.root) if self.root else None,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> CaseFiles:
-        label = Path(data["label"]) if data["label"] else None
-        classes = CaseClasses.from_json(data["classes"]) if data["classes"] else None
-        return cls(data["id"], Path(data["image"]), label, data["modality"], classes)
+        return cls(
+            id=data["id"],
+            image=Path(data["image"]),
+            label=Path(data["label"]) if data["label"] else None,
+            modality=data["modality"],
+            classes=CaseClasses.from_json(data["classes"]) if data["classes"] else None,
+            more_channels=tuple(map(Path, data["more_channels"])),
+            channel_names=tuple(data["channel_names"]),
+            root=Path(data["root"]) if data["root"] else None,
+        )
 
 
 class FileCases:
@@ -83,26 +102,31 @@ class FileCases:
 
 def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
     """Image and label layers of one case. Refusals name the file."""
-    stored = formats.read(files.image)
+    stored = channels.read(files.images)
+    names = files.channel_names or (files.modality,) * len(stored.files)
+    meanings = tuple(
+        Channel(file.units, file.modality or name, file.padding, channels.limits_of(file, stored.array.dtype))
+        for file, name in zip(stored.files, names)
+        for _ in file.array
+    )
     case = Case(
         id=files.id,
         image=stored.array,
         geometry=stored.geometry or Geometry.of_spacing((1.0, 1.0, 1.0)),
         segments=labels.read(files.label, stored) if files.label else (),
-        units=stored.units,
-        modality=files.modality or stored.modality,
-        padding=stored.padding,
-        limits=stored.limits,
+        **meanings[0].__dict__,
         warnings=stored.warnings,
         classes=files.classes.for_image(stored.array.shape[1]) if files.classes else None,
+        channels=meanings if stored.channels else (),
     )
     return stored, case
 
 
-def find_cases(images: Path, label_path: Path | None) -> list[CaseFiles]:
-    """The cases of a file or a flat folder, sorted by id. Labels: a file, a folder of equal stems, or beside.
+def find_cases(images: Path, label_path: Path | None, label_needed: bool = True) -> list[CaseFiles]:
+    """The cases of a file, a flat folder or a data set in nnU-Net's layout, sorted by id.
 
-    Refuses images without a label, labels without an image, and two files that would be one case.
+    Labels: a file, a folder of equal stems, beside the images, or `labelsTr`. Refuses images without a label unless
+    `label_needed` is False, labels without an image, and two files that would be one case.
     """
     _refuse_missing(images)
     if label_path is not None:
@@ -110,16 +134,37 @@ def find_cases(images: Path, label_path: Path | None) -> list[CaseFiles]:
     if images.is_file() or formats.is_series_folder(images):
         if images.is_file() and formats.ending(images) is None:
             raise Refused(f"{images}: this format is not known; give {', '.join(formats.ENDINGS)}")
-        return [CaseFiles(formats.stem(images), images, _label_of_file(images, label_path))]
+        return [CaseFiles(formats.stem(images), images, _label_of_file(images, label_path, label_needed))]
     if label_path is not None and label_path.is_file():
         raise Refused(f"{label_path}: this is one label file, but {images} is a folder; give the folder of its labels")
+    data_set = DataSet.at(images)
+    if data_set is not None:
+        images = data_set.images
+        if label_path is None and (label_needed or data_set.labels.is_dir()):
+            label_path = data_set.labels
+            _refuse_missing(label_path)
     apart = label_path is not None and label_path.resolve() != images.resolve()
-    image_files = _by_stem(path for path in _known_files(images) if apart or not _is_label_name(path))
     label_files = _by_stem(_known_files(label_path)) if apart and label_path else _labels_beside(images)
+    ending = data_set.file_ending if data_set else ""
+    candidates = (path for path in _known_files(images) if path.name.endswith(ending))
+    image_files = images_by_case(
+        (path for path in candidates if apart or not _is_label_name(path)), label_files, data_set is not None
+    )
     if not image_files:
-        raise Refused(f"{images}: the folder holds no image; known endings are {', '.join(formats.ENDINGS)}")
-    _refuse_unpaired(image_files, label_files)
-    return [CaseFiles(stem, path, label_files[stem]) for stem, path in sorted(image_files.items())]
+        known = f"the files that {DATASET_FILE} names end with {ending}" if ending else _KNOWN
+        raise Refused(f"{images}: the folder holds no image; {known}")
+    _refuse_unpaired(image_files, label_files, label_needed)
+    return [
+        CaseFiles(
+            case_id,
+            files[0],
+            label_files.get(case_id),
+            more_channels=files[1:],
+            channel_names=data_set.modalities(case_id, len(files)) if data_set else (),
+            root=data_set.root if data_set else None,
+        )
+        for case_id, files in sorted(image_files.items())
+    ]
 
 
 def first_names(names: Iterable[str]) -> str:
@@ -174,7 +219,7 @@ def _add_once(found: dict[str, Path], stem: str, path: Path) -> None:
     found[stem] = path
 
 
-def _label_of_file(image: Path, label_path: Path | None) -> Path:
+def _label_of_file(image: Path, label_path: Path | None, needed: bool) -> Path | None:
     if label_path is not None and label_path.is_file():
         return label_path
     folder = label_path or image.parent
@@ -183,14 +228,14 @@ def _label_of_file(image: Path, label_path: Path | None) -> Path:
     labels_here = _by_stem(_known_files(folder)) if apart else _labels_beside(folder)
     if label_path is None and stem not in labels_here and (inside := formats.label_in_series(image)):
         return inside
-    if stem not in labels_here:
+    if needed and stem not in labels_here:
         raise Refused(f"{image}: no label for it in {folder}; give its label file with --labels")
-    return labels_here[stem]
+    return labels_here.get(stem)
 
 
-def _refuse_unpaired(images: dict[str, Path], label_files: dict[str, Path]) -> None:
+def _refuse_unpaired(images: Mapping[str, object], label_files: Mapping[str, object], label_needed: bool) -> None:
     for what, missing in (
-        ("no label", images.keys() - label_files.keys()),
+        ("no label", images.keys() - label_files.keys() if label_needed else ()),
         ("no image", label_files.keys() - images.keys()),
     ):
         if missing:

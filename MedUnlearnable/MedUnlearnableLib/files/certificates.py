@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..engine.certificate.canonical import bytes_of, text_of
 from ..engine.certificate.certificate import Certificate
 from ..engine.certificate.frame import Image
 from ..engine.certificate.keys import PrivateKey, PublicKey
@@ -22,6 +23,7 @@ from ..engine.certificate.restore import Restored, restore
 from ..engine.certificate.seal import MethodStatement, seal
 from ..engine.certificate.verify import Kind, TrustIn, Verdict, verify
 from ..engine.errors import Refused
+from ..engine.record import Protected
 from . import formats
 from .volume import StoredImage, read_bytes, remove, write_atomically, write_folder_atomically
 
@@ -31,38 +33,72 @@ PAYLOAD_ENDING = ".mulpay"
 
 @dataclass(frozen=True)
 class Sealer:
-    """Who signs the images of a run, and who may restore them besides."""
+    """Who signs the images of a run, and who may restore them besides: public keys and passphrases."""
 
     issuer: PrivateKey
-    recipients: tuple[PublicKey | str, ...] = ()
+    recipients: tuple[PublicKey | str, ...] = field(default=(), repr=False)
 
-    def write(
-        self, image_path: Path, stored: StoredImage, protected: NDArray[Any], method: MethodStatement
-    ) -> list[Path]:
-        """Writes the certificate of `protected`, which lies at `image_path`, beside it. Returns what was written.
+    def write(self, path: Path, stored: StoredImage, image: NDArray[Any], protected: Protected) -> list[Path]:
+        """Writes the certificate of `image`, which lies at `path`, beside it. Returns the files.
 
-        `stored` is the original. The payload comes first: where there is a certificate, its payload is there.
+        `stored` is the original; `image` is its part of `protected`, whose channels may come from several files.
+
+        The payload comes first: where there is a certificate, its payload is there.
         """
-        path = certificate_beside(image_path)
-        payload_path = _payload_beside(path)
+        certificate_path, payload_path = sidecars(path)
         made: list[Certificate] = []
-        original = image_of(stored)
+        original, method = image_of(stored), _statement_of(protected)
         write_atomically(
             payload_path,
-            lambda file: made.append(seal(original, protected, method, self.issuer, self.recipients, file)),
+            lambda file: made.append(seal(original, image, method, self.issuer, self.recipients, file)),
         )
         data = made[0].data
         inline = data["payload"]["location"] == "inline"
         if inline:
             remove(payload_path)
         text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
-        write_atomically(path, lambda file: file.write(text.encode()))
-        return [path] if inline else [path, payload_path]
+        write_atomically(certificate_path, lambda file: file.write(text.encode()))
+        return [certificate_path] if inline else [certificate_path, payload_path]
+
+    def to_text(self) -> str:
+        """All of it in one line, for the pipe to the worker: a secret."""
+        recipients = [
+            {"key": one.text} if isinstance(one, PublicKey) else {"passphrase": one} for one in self.recipients
+        ]
+        return json.dumps({"seed": text_of(self.issuer.seed), "name": self.issuer.name, "recipients": recipients})
+
+    @classmethod
+    def from_text(cls, text: str) -> Sealer:
+        """The inverse of `to_text`."""
+        data = json.loads(text)
+        recipients = (PublicKey.parse(one["key"]) if "key" in one else one["passphrase"] for one in data["recipients"])
+        return cls(PrivateKey(bytes_of(data["seed"]), data["name"]), tuple(recipients))
+
+
+def _statement_of(protected: Protected) -> MethodStatement:
+    """What the record says in public anyway, and what only a key holder may read."""
+    record = protected.record
+    return MethodStatement(record.method, _without_floats(record.parameters), _without_floats(protected.secrets))
+
+
+def _without_floats(value: Any) -> Any:
+    """The same JSON with floats as text, all digits kept; signed JSON has none."""
+    if isinstance(value, dict):
+        return {key: _without_floats(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_floats(item) for item in value]
+    return repr(float(value)) if isinstance(value, float) else value
 
 
 def image_of(stored: StoredImage) -> Image:
     """What certificates are about."""
     return Image(stored.array, stored.geometry, stored.units)
+
+
+def sidecars(image: Path) -> tuple[Path, Path]:
+    """Where the certificate of an image file or series folder goes, and its payload if that is large."""
+    path = certificate_beside(image)
+    return path, _payload_beside(path)
 
 
 def certificate_beside(image: Path) -> Path:

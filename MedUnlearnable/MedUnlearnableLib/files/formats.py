@@ -47,6 +47,11 @@ def stem(path: Path) -> str:
     return path.name[: -len(ending(path) or "")] if ending(path) else path.name
 
 
+def written_name(path: Path) -> str:
+    """What the result of an image is called: as the image, but a JPEG comes out as PNG."""
+    return f"{stem(path)}.png" if ending(path) in (".jpg", ".jpeg") else path.name
+
+
 def data_file(path: Path) -> Path | None:
     """The second file of an image whose header lies in a file of its own."""
     find = _DATA_FILES.get(ending(path) or "")

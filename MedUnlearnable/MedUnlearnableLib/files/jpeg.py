@@ -34,7 +34,6 @@ def read(path: Path) -> StoredImage:
         write_to=write_to,
         modality="picture",
         warnings=(_NOTE,),
-        written_as=f"{path.stem}.png",
     )
 
 

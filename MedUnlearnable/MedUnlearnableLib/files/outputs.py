@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Container, Iterable
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Container, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 
 from ..engine.errors import Refused
 from ..engine.record import NOT_FOR_DIAGNOSIS, Protected
-from . import formats
+from . import channels, formats
 from .cases import CaseFiles
+from .certificates import Sealer, sidecars
 from .lock import LOCK_FILE
+from .nnunet import DATASET_FILE
 from .volume import (
     PRIVATE_MODE,
     TEMPORARY_PREFIX,
+    DataFile,
     StoredImage,
     raw_bytes,
     remove,
@@ -34,6 +38,23 @@ RECORD_ENDING = ".medunlearnable.json"
 _MANIFEST_FORMAT = "medunlearnable-manifest/1"
 _PRIVATE_FORMAT = "medunlearnable-private-manifest/1"
 _CHUNK = 1 << 22
+
+
+@dataclass(frozen=True)
+class OutputNames:
+    """What a run calls the files of a case, below the output folder. A data set keeps its subfolders."""
+
+    images: tuple[str, ...]
+    label: str | None
+    record: str
+
+    @classmethod
+    def of(cls, files: CaseFiles) -> OutputNames:
+        images = tuple(_below(files.root, path, formats.written_name(path)) for path in files.images)
+        label = None
+        if files.label is not None:
+            label = _below(files.root, files.label, f"labels/{_label_name(files.image, files.label)}")
+        return cls(images, label, str(PurePosixPath(images[0]).with_name(files.id + RECORD_ENDING)))
 
 
 class OutputFolder:
@@ -58,80 +79,100 @@ class OutputFolder:
                 f"--private {private} lies inside --out {self.folder}, which is handed out; give a folder outside it"
             )
 
-    def write(self, files: CaseFiles, stored: StoredImage, protected: Protected) -> dict[str, Any]:
-        """Image, label and record of one case; the image is read back first. Returns the manifest's entry."""
+    def write(
+        self, files: CaseFiles, stored: StoredImage, protected: Protected, sealer: Sealer | None = None
+    ) -> dict[str, Any]:
+        """Images, label and record of one case; each image is read back first. Returns the manifest's entry.
+
+        `sealer`: signs a certificate for each image.
+        """
         with ExitStack() as undo:  # all files of the case, or none
-            entry = self._write_all(files, stored, protected, undo)
+            entry = self._write_all(files, stored, protected, sealer, undo)
             undo.pop_all()
         return entry
 
     def _write_all(
-        self, files: CaseFiles, stored: StoredImage, protected: Protected, undo: ExitStack
+        self, files: CaseFiles, stored: StoredImage, protected: Protected, sealer: Sealer | None, undo: ExitStack
     ) -> dict[str, Any]:
-        target = self.folder / (stored.written_as or files.image.name)
-        written = self._write_data(stored, protected, undo) or target
+        names = OutputNames.of(files)
+        copied = protected.record.state == "unchanged"
+        entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "images": list(names.images)}
+        written: list[str] = []
+        beside: list[str] = []
+        for name, (file, image) in zip(names.images, channels.split(stored, protected.image)):
+            written += self._write_image(name, file, image, copied, undo)
+            if sealer is not None:
+                beside += self._write_certificate(name, file, image, protected, sealer, undo)
+        hashes = {name: sha256_of(self.folder / name) for name in (*written, *beside)}
+        if files.label is not None:
+            labels = self._write_label(str(names.label), files.label, undo)
+            entry["label"] = names.label
+            hashes |= {name: sha256_of(self.folder / name) for name in labels}
+        record_path = self.folder / names.record
+        write_json(record_path, {**protected.record.to_json(), "files": {name: hashes[name] for name in written}})
+        undo.callback(remove, record_path)
+        self._copy_dataset_file(files)
+        hashes[names.record] = sha256_of(record_path)
+        return {**entry, "record": names.record, "warnings": list(protected.record.warnings), "files": hashes}
+
+    def _write_image(
+        self, name: str, stored: StoredImage, image: NDArray[Any], copied: bool, undo: ExitStack
+    ) -> list[str]:
+        """One image file, or the series in one folder. Returns the names of what was written, voxels first."""
+        target = self.folder / name
+        written = [name]
+        if stored.data is not None:
+            data_name = stored.data.path.name
+            self._write_data(target.with_name(data_name), stored.data, image, copied, undo)
+            written.insert(0, str(PurePosixPath(name).with_name(data_name)))
         atomically: Callable[..., None] = write_folder_atomically if stored.parts else write_atomically
-        if protected.record.state == "unchanged" and not stored.written_as:
+        if copied and target.name == stored.path.name:
             atomically(target, lambda place: _copy_image(stored, place))
         else:
             atomically(
                 target,
-                lambda place: stored.write_to(place, protected.image),
-                check=lambda path: _refuse_difference(path, target, stored, protected.image),
+                lambda place: stored.write_to(place, image),
+                check=lambda path: _refuse_difference(path, target, stored, image),
             )
         undo.callback(remove, target)
-        entry: dict[str, Any] = {"id": files.id, "state": protected.record.state, "image": target.name}
-        labels: list[str] = []
-        if files.label is not None:
-            labels = self._write_label(files.image, files.label, undo)
-            entry["label"] = labels[0]
-        names = dict.fromkeys((target.name, written.name, *labels))
-        entry["files"] = {name: sha256_of(self.folder / name) for name in names}
-        entry["sha256"] = entry["files"][written.name]
-        record_path = self.folder / (formats.stem(files.image) + RECORD_ENDING)
-        write_json(record_path, {**protected.record.to_json(), "file": written.name, "file_sha256": entry["sha256"]})
-        entry["record"] = record_path.name
-        entry["warnings"] = list(protected.record.warnings)
-        entry["files"][record_path.name] = sha256_of(record_path)
-        return entry
+        return written
 
-    def _write_data(self, stored: StoredImage, protected: Protected, undo: ExitStack) -> Path | None:
+    def _write_data(self, target: Path, data: DataFile, image: NDArray[Any], copied: bool, undo: ExitStack) -> None:
         """The second file of an image, before the header that names it; read back along with that."""
-        if stored.data is None:
-            return None
-        target = self.folder / stored.data.path.name
-        data = stored.data
-        if protected.record.state == "unchanged":
-            write_atomically(target, lambda file: _copy(data.path, file))
-        else:
-            write_atomically(target, lambda file: data.write_to(file, protected.image))
+        write_atomically(target, lambda file: _copy(data.path, file) if copied else data.write_to(file, image))
         undo.callback(remove, target)
-        return target
 
-    def _write_label(self, image: Path, label: Path, undo: ExitStack) -> list[str]:
+    def _write_certificate(
+        self, name: str, stored: StoredImage, image: NDArray[Any], protected: Protected, sealer: Sealer, undo: ExitStack
+    ) -> list[str]:
+        """Certificate and, if it is large, payload of the image called `name`. Returns their names."""
+        for path in sidecars(self.folder / name):
+            undo.callback(remove, path)
+        made = sealer.write(self.folder / name, stored, image, protected)
+        return [path.relative_to(self.folder).as_posix() for path in made]
+
+    def _write_label(self, name: str, label: Path, undo: ExitStack) -> list[str]:
         """Byte for byte, with the second file where the label has one. Returns their names."""
-        name = _label_name(image, label)
-        data = formats.data_file(label)
-        names: list[str] = []
-        for source, target in ((label, name), *([(data, data.name)] if data else [])):
-            path = self.folder / "labels" / target
+        names = [name, *_data_names(name, label)]
+        for source, target in zip((label, formats.data_file(label)), names):
+            path = self.folder / target
             write_atomically(path, lambda file, source=source: _copy(source, file))  # type: ignore[misc]
             undo.callback(remove, path)
-            names.append(f"labels/{target}")
         return names
 
+    def _copy_dataset_file(self, files: CaseFiles) -> None:
+        """What describes a data set goes with its first case."""
+        source = files.root and files.root / DATASET_FILE
+        target = self.folder / DATASET_FILE
+        if source and source.exists() and not target.exists():
+            write_atomically(target, lambda file: _copy(source, file))
+
     def remove_cases(self, cases: Iterable[CaseFiles], keep: Container[str]) -> None:
-        """Removes what was written of `cases`: everything named after one of them, but the names in `keep`."""
-        unwanted = list(cases)
-        stems = {formats.stem(files.image) for files in unwanted}
-        label_names = [_label_name(files.image, files.label) for files in unwanted if files.label]
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            parts = path.name.split(".")
-            if not stems.isdisjoint(".".join(parts[:n]) for n in range(1, len(parts) + 1)) and path.name not in keep:
-                remove(path)
-        for name in (f"labels/{label_name}" for label_name in label_names):
-            if name not in keep:
-                remove(self.folder / name)
+        """Removes what was written of `cases`, or would have been, but the names in `keep`."""
+        for files in cases:
+            for name in _all_names(files):
+                if name not in keep:
+                    remove(self.folder / name)
 
     def write_manifest(self, run: dict[str, Any], entries: list[dict[str, Any]]) -> None:
         """The account of the run that goes with the images. Holds no key and no hash of an input."""
@@ -194,9 +235,36 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _below(root: Path | None, path: Path, name: str) -> str:
+    """`name`, in the subfolder of the data set `root` that `path` lies in; `name` as it is where there is none."""
+    if root is None or root not in path.parents:
+        return name
+    return (path.parent.relative_to(root) / PurePosixPath(name).name).as_posix()
+
+
 def _label_name(image: Path, label: Path) -> str:
     """A label within the folder of its series gets the name of the series: many series call theirs the same."""
     return f"{image.name}.dcm" if label.parent == image else label.name
+
+
+def _data_names(name: str, source: Path) -> list[str]:
+    """The name of the second file of an image or label called `name`, where it has one."""
+    data = formats.data_file(source)
+    return [str(PurePosixPath(name).with_name(data.name))] if data else []
+
+
+def _all_names(files: CaseFiles) -> Iterator[str]:
+    """Every file a case has in the output folder."""
+    names = OutputNames.of(files)
+    for source, name in zip((*files.images, files.label), (*names.images, names.label)):
+        if source is None or name is None:
+            continue
+        yield name
+        with suppress(Refused):  # an input that cannot be read was not written
+            yield from _data_names(name, source)
+    for name in names.images:
+        yield from (path.as_posix() for path in sidecars(Path(name)))
+    yield names.record
 
 
 def _copy_image(stored: StoredImage, place: Any) -> None:
