@@ -1,9 +1,4 @@
-"""MedLocker: a visible logo that misleads diagnostic models, never on a lesion box, taken off exactly with the key.
-
-Our implementation of the idea of Pu et al., arXiv 2303.09858: place and opacity of a logo are optimized until the
-prediction fails, and lesion boxes are kept free. Ours: the ink as a further gene, the start along the gradient, the
-mode `sealed`, and profile `instant`, which takes a place that the key decides and needs no model.
-"""
+"""The method: target models and a search for the cohort, then one case at a time, confirmed on what is written."""
 
 from __future__ import annotations
 
@@ -29,13 +24,12 @@ from .cohort import label_of, predictions
 from .gradcam import looked_at
 from .lesions import Box, boxes_of_plane
 from .marking import MarkedSpot, marked_image, overlap_voxels, secrets_of
-from .params import MedLockerParams
+from .params import METHOD, MedLockerParams
 from .pool import TargetPool
 from .search import Found, SearchSettings, search
 from .spots import Spot, known_boxes, planes_of, scored_slices, slabs, spots_of, window_of_case
 from .targets import TargetModel
 
-METHOD = "MedLocker"
 _STATE_FORMAT = "medunlearnable-medlocker/1"
 _SPOTS_AT_ONCE = 32
 #: A model that is hardly better than always naming the most frequent class says nothing about a mark.
@@ -246,6 +240,8 @@ class MedLocker:
         advice = []
         if misled < spots:
             advice.append(f"the models still name the right class for {spots - misled} of {spots} places of marks")
+        if not self.pool.accuracy:
+            advice.append("no case has a label, so nobody knows what the models are worth on clean images")
         for name, share in self.pool.accuracy.items():
             if share < self.pool.chance + _BETTER_THAN_CHANCE:
                 advice.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 from ..errors import UsageError
 from ..window_rules import WindowSetting
 
+METHOD = "MedLocker"
 PROFILES = ("instant", "standard")
+TRAINED_PROFILES = ("standard",)
 MODES = ("translucent", "sealed")
 LESION_POLICIES = ("avoid", "off", "inside")
 PLACEMENTS = ("column", "slice", "volume")
 MOST_LOGOS = 3
+#: Fewer labeled cases teach a target model too little (our choice).
+SMALLEST_COHORT = 40
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,14 @@ class MedLockerParams:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> MedLockerParams:
         return cls(**{**data, "window": WindowSetting.parse(data["window"])})
+
+
+def auto_profile(models: int, labeled_cases: int) -> tuple[str, str]:
+    """The profile to take for so many given models and labeled cases, and why."""
+    if importlib.util.find_spec("torch") is None:
+        return "instant", "PyTorch is not installed"
+    if models:
+        return "standard", "a model to mislead is given"
+    if labeled_cases >= SMALLEST_COHORT:
+        return "standard", f"{labeled_cases} labeled cases are enough to train target models on"
+    return "instant", f"no model is given, and {labeled_cases} labeled cases are fewer than {SMALLEST_COHORT}"
