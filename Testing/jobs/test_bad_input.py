@@ -132,7 +132,7 @@ def test_a_device_that_is_absent_is_refused(folder: Path, cli: Any) -> None:
     before = tree(folder)
     ended = cli.protect(folder / "a.nii.gz", folder / "out", "--device", "cuda")
     assert ended.code == 1
-    assert "--device cuda needs PyTorch, which is not installed; use --device auto" in ended.err
+    assert "--device cuda needs PyTorch, which is not installed; in Slicer install the extension PyTorch" in ended.err
     assert tree(folder) == before
 
 

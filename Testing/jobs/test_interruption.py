@@ -24,6 +24,7 @@ from MedUnlearnableLib.jobs.job import Job
 from MedUnlearnableLib.jobs.runner import RunningJob, start
 
 CASES = 40
+INSTANT = ("--profile", "instant")  # so many cases would be trained on
 CANCEL_LIMIT_SECONDS = 1.0
 
 
@@ -85,7 +86,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="lo
 def running(cohort: Path, tmp_path: Path, cli: Any) -> Iterator[tuple[subprocess.Popen[str], Path]]:
     """A run that has finished its first cases."""
     out = tmp_path / "out"
-    process = cli.start("protect", "umed", "--images", cohort, "--out", out, "--window", "-100,300")
+    process = cli.start("protect", "umed", "--images", cohort, "--out", out, *INSTANT, "--window", "-100,300")
     wait_for(lambda: len(images(out)) >= 2 or process.poll() is not None)
     yield process, out
     process.kill()
@@ -102,13 +103,13 @@ def test_an_interrupted_run_ends_with_130_and_keeps_the_finished_cases(running: 
     assert_whole(out)
     manifest = json.loads((out / "manifest.json").read_text())
     assert not manifest["complete"]
-    assert [entry["image"] for entry in manifest["cases"]] == [path.name for path in images(out)]
+    assert [entry["images"] for entry in manifest["cases"]] == [[path.name] for path in images(out)]
     assert 2 <= len(images(out)) < CASES
     assert (out.parent / "out-private" / "manifest.json").exists()
 
 
 def test_an_interrupt_before_the_first_case_leaves_nothing(cohort: Path, tmp_path: Path, cli: Any) -> None:
-    process = cli.start("protect", "umed", "--images", cohort, "--out", tmp_path / "out")
+    process = cli.start("protect", "umed", "--images", cohort, "--out", tmp_path / "out", *INSTANT)
     wait_for((tmp_path / "out-private" / "job" / EVENTS_FILE).exists)
     process.send_signal(signal.SIGINT)
     ended = cli.end(process)
@@ -150,7 +151,7 @@ def started(cohort: Path, out: Path) -> RunningJob:
     cases = tuple(
         CaseFiles(f"case{n:02}", cohort / f"case{n:02}.nrrd", cohort / f"case{n:02}_seg.nrrd") for n in range(CASES)
     )
-    return start(Job("umed", cases, out, out.with_name("private"), window="-100,300"))
+    return start(Job("umed", cases, out, out.with_name("private"), profile="instant", window="-100,300"))
 
 
 def test_the_cancel_file_is_honored_within_a_second(cohort: Path, tmp_path: Path) -> None:

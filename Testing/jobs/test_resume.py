@@ -41,7 +41,8 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, volumes: Any) -> Path:
 
 
 def job_of(cohort: Path, out: Path, **options: Any) -> Job:
-    return Job("umed", tuple(find_cases(cohort, None)), out, out.with_name("private"), window="ct", **options)
+    cases = tuple(find_cases(cohort, None))
+    return Job("umed", cases, out, out.with_name("private"), profile="instant", window="ct", **options)
 
 
 def images(folder: Path) -> dict[str, bytes]:
@@ -273,7 +274,8 @@ def test_after_a_full_disk_the_run_goes_on(volumes: Any, cli: Any, tmp_path: Pat
 def test_a_disk_too_full_for_the_journal_ends_the_run_in_a_sentence(
     cohort: Path, undisturbed: dict[str, bytes], cli: Any, tmp_path: Path
 ) -> None:
-    command = ("protect", "umed", "--images", cohort, "--out", tmp_path / "out", "--seed", SEED, "--window", "ct")
+    command = ("protect", "umed", "--images", cohort, "--out", tmp_path / "out", "--profile", "instant",
+               "--seed", SEED, "--window", "ct")  # fmt: skip
     size = 8_000 + (cohort / "case000.nii.gz").stat().st_size
     full = cli.run(*command, preexec_fn=limited(size), env={**os.environ})
     assert full.code == 1

@@ -9,14 +9,25 @@ from ..files.cases import find_cases
 from .parsers import Parsers
 from .protect import add_budget, add_data_options, add_run_options, job_of, run
 
+_DESCRIPTION = """\
+UMed (arXiv 2403.14250), our implementation of the published idea: perturbs the segments and their contour.
+
+instant   ours: a checkerboard under UMed's contour and texture bounds, without training. It weakens training from
+          scratch without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.
+standard  ours: two generators and a surrogate, trained together under an attacker's augmentations, with a faint
+          checkerboard. It weakens augmented training, too, where the structure is hard to see. Needs PyTorch, and at
+          least 16 cases or a --state.
+paper     UMed's alternating training without augmentation, as far as it is known. Needs PyTorch.
+auto      standard where PyTorch is there and the cases are enough, else instant; the run says which and why.
+"""
+
 
 def add(methods: Parsers) -> None:
     parser = methods.add_parser(
         "umed",
         help="segmentation data: contour- and texture-aware perturbation",
-        description="UMed (arXiv 2403.14250): perturbs the segments and their contour. Profile instant is ours: a "
-        "checkerboard under UMed's contour and texture bounds, without training. It weakens training from scratch "
-        "without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_data_options(parser)
     add_budget(parser, DEFAULT_EPSILON)

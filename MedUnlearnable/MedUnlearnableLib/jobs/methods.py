@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,21 +25,19 @@ class MethodKind:
 
     name: str
     profiles: tuple[str, ...]
+    trained_profiles: tuple[str, ...]  # those that need PyTorch
     auto_profile: Callable[[Job], tuple[str, str]]  # the profile to take, and why
     refuse_bad_choices: Callable[[Mapping[str, Any]], object]
     new: Callable[[str, Mapping[str, Any], RandomStreams], Method]  # profile, choices, seed
     from_state: Callable[..., Method]
 
 
-def _auto_umed(job: Job) -> tuple[str, str]:
-    return "instant", "the only profile of UMed in this version; it needs no training"
-
-
 METHODS = {
     "umed": MethodKind(
         name=umed.METHOD,
         profiles=umed.PROFILES,
-        auto_profile=_auto_umed,
+        trained_profiles=umed.TRAINED_PROFILES,
+        auto_profile=lambda job: umed.auto_profile(len(job.cases)),
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,
@@ -51,10 +50,14 @@ def build(job: Job) -> tuple[Method, str]:
     refuse_bad_request(job)
     kind, choices = METHODS[job.method], _choices(job)
     if job.state is not None:
-        return _saved(kind, job.state, choices), f"as saved in {job.state.name}"
-    profile, why = kind.auto_profile(job) if job.profile == "auto" else (job.profile, "asked for")
-    streams = RandomStreams.fresh() if job.seed is None else RandomStreams.from_number(job.seed)
-    return kind.new(profile, choices, streams), why
+        method, why = _saved(kind, job.state, choices), f"as saved in {job.state.name}"
+    else:
+        profile, why = kind.auto_profile(job) if job.profile == "auto" else (job.profile, "asked for")
+        streams = RandomStreams.fresh() if job.seed is None else RandomStreams.from_number(job.seed)
+        method = kind.new(profile, choices, streams)
+    if method.params.profile in kind.trained_profiles:
+        _refuse_without_torch(f"profile {method.params.profile}")
+    return method, why
 
 
 def refuse_bad_request(job: Job) -> None:
@@ -94,11 +97,16 @@ def _saved(kind: MethodKind, path: Path, choices: Mapping[str, Any]) -> Method:
 
 
 def _refuse_without_cuda() -> None:
-    try:
-        import torch
-    except ModuleNotFoundError:
-        raise Refused(
-            "--device cuda needs PyTorch, which is not installed; use --device auto, or install torch"
-        ) from None
+    _refuse_without_torch("--device cuda")
+    import torch
+
     if not torch.cuda.is_available():
         raise Refused("--device cuda: this machine has no CUDA device that PyTorch can use; use --device auto or cpu")
+
+
+def _refuse_without_torch(what: str) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise Refused(
+            f"{what} needs PyTorch, which is not installed; in Slicer install the extension PyTorch, elsewhere "
+            "`pip install torch`; profile instant does without"
+        )

@@ -5,6 +5,15 @@ of it is our choice, and is marked as such.
 """
 
 from .method import UMed
-from .params import DEFAULT_EPSILON, METHOD, PROFILES, TEXTURE_FLOOR, UMedParams, auto_profile
+from .params import DEFAULT_EPSILON, METHOD, PROFILES, TEXTURE_FLOOR, TRAINED_PROFILES, UMedParams, auto_profile
 
-__all__ = ["DEFAULT_EPSILON", "METHOD", "PROFILES", "TEXTURE_FLOOR", "UMed", "UMedParams", "auto_profile"]
+__all__ = [
+    "DEFAULT_EPSILON",
+    "METHOD",
+    "PROFILES",
+    "TEXTURE_FLOOR",
+    "TRAINED_PROFILES",
+    "UMed",
+    "UMedParams",
+    "auto_profile",
+]

@@ -11,6 +11,7 @@ from ..window_rules import WindowSetting
 
 METHOD = "UMed"
 PROFILES = ("instant", "standard", "paper")
+TRAINED_PROFILES = ("standard", "paper")
 #: Default budget by profile, a fraction of the window.
 DEFAULT_EPSILON = {"instant": 3 / 255, "standard": 5 / 255, "paper": 4 / 255}
 #: Smallest texture bound by profile, as a share of epsilon. 0 leaves smooth tissue unprotected, as published.
@@ -49,7 +50,7 @@ class UMedParams:
     @property
     def trained(self) -> bool:
         """Whether `fit` trains generators."""
-        return self.profile != "instant"
+        return self.profile in TRAINED_PROFILES
 
     @property
     def budget_share(self) -> float:
