@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..engine.case import Classes
 from ..engine.errors import Refused
 from . import formats
+from .volume import read_json
 
 #: Fewer samples of a class teach a network little, and protect as little.
 FEW_SAMPLES = 8
@@ -157,6 +158,12 @@ def of_labels(labels: Mapping[str, str], class_names: Sequence[str] | None = Non
     """The classes of cases whose labels are at hand, by case id; `a|b` as in a CSV."""
     single: dict[str, dict[int | None, str]] = {case_id: {None: label} for case_id, label in labels.items()}
     return _table("the nodes", single, dict.fromkeys(labels, ""), class_names)
+
+
+def names_in_state(path: Path) -> tuple[str, ...] | None:
+    """The classes that a saved state was made for; None where it says nothing of classes, or is no state."""
+    names = read_json(path).get("class_names")
+    return tuple(names) if names else None
 
 
 def _rows(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..engine.errors import Refused, UsageError
 from ..files.cases import find_cases
+from ..files.labeled_cases import find_labeled_cases
 from ..jobs.job import Job
 from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
@@ -15,7 +16,9 @@ from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 __all__ = ["OPTIONS", "FolderJob", "MedUnlearnableLogic", "Outcome", "ProtectJob", "SceneCase"]
 
 #: What `protect` and its like take beside the cases; the panel shows a control for each that it knows.
-OPTIONS = frozenset({"profile", "epsilon", "window", "seed", "device", "state", "saveState"})
+OPTIONS = frozenset({"profile", "epsilon", "window", "seed", "device", "state", "saveState", "region", "classNames"})
+#: Those that go to the method as they are.
+_PARAMETERS = ("region",)
 
 
 class MedUnlearnableLogic:
@@ -24,17 +27,23 @@ class MedUnlearnableLogic:
     def protect(
         self,
         volumeNode: Any,
-        segmentationNode: Any,
+        segmentationNode: Any = None,
         method: str = "UMed",
         segmentIDs: Sequence[str] | None = None,
+        label: str | None = None,
         **options: Any,
     ) -> Any:
         """Protects one volume and returns the new volume node.
 
         Options as on the command line: profile, epsilon (in 1/255 of the window), window ("auto", "ct", "mr" or
-        "LO,HI"), seed, device, state and saveState (paths). Raises Refused with one sentence when it cannot be done.
+        "LO,HI"), seed, device, state and saveState (paths); SALM: region and classNames (all classes, in their order).
+        `label`: the class of the volume, for SALM. Raises Refused with one sentence when it cannot be done.
         """
-        return self.startProtect([SceneCase(volumeNode, segmentationNode, segmentIDs)], method, **options).wait()[0]
+        return self.protectCases([SceneCase(volumeNode, segmentationNode, segmentIDs, label)], method, **options)[0]
+
+    def protectCases(self, cases: Sequence[SceneCase], method: str = "UMed", **options: Any) -> list[Any]:
+        """Protects the cases as one data set, and returns the new volume nodes; options as of `protect`."""
+        return self.startProtect(cases, method, **options).wait()
 
     def startProtect(self, cases: Sequence[SceneCase], method: str = "UMed", **options: Any) -> ProtectJob:
         """Starts protecting the cases as one data set and returns at once; see `ProtectJob`."""
@@ -43,13 +52,29 @@ class MedUnlearnableLogic:
         return ProtectJob(cases, method, _job_options(options))
 
     def startProtectFolder(
-        self, images: Path | str, labels: Path | str | None, out: Path | str, method: str = "UMed", **options: Any
+        self,
+        images: Path | str,
+        labels: Path | str | None,
+        out: Path | str,
+        method: str = "UMed",
+        classes: Path | str | None = None,
+        **options: Any,
     ) -> FolderJob:
-        """Starts protecting a folder of files into the new folder `out`, as the command line does."""
-        cases = find_cases(Path(images), Path(labels) if labels else None)
+        """Starts protecting a folder of files into the new folder `out`, as the command line does.
+
+        `classes`: for SALM a CSV, or a folder for each class.
+        """
+        given = _job_options(options)
+        class_names = given.pop("class_names", None)
+        where = Path(images), Path(labels) if labels else None
+        if method.lower() == "salm":
+            needs_segments = options.get("region", "all") != "all"
+            cases, _ = find_labeled_cases(*where, Path(classes) if classes else None, class_names, needs_segments)
+        else:
+            cases = find_cases(*where)
         folder = Path(out)
         private = folder.with_name(f"{folder.name}-private")
-        return FolderJob(Job(method.lower(), tuple(cases), folder, private, **_job_options(options)))
+        return FolderJob(Job(method.lower(), tuple(cases), folder, private, **given))
 
     def resumeFolder(self, out: Path | str) -> FolderJob:
         """Goes on with the run that was interrupted in the folder `out`, with the settings it was started with."""
@@ -66,6 +91,8 @@ def _job_options(options: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in options.items() if value is not None}
     if "epsilon" in given:
         given["epsilon"] /= 255
-    if "saveState" in given:
-        given["save_state"] = given.pop("saveState")
+    for name, own in (("saveState", "save_state"), ("classNames", "class_names")):
+        if name in given:
+            given[own] = given.pop(name)
+    given["parameters"] = {name: given.pop(name) for name in _PARAMETERS if name in given}
     return {name: Path(value) if name in ("state", "save_state") else value for name, value in given.items()}

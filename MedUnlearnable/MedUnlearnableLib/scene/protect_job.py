@@ -20,6 +20,7 @@ from ..jobs.events import Event
 from ..jobs.job import Job
 from ..jobs.runner import RunningJob, start
 from . import segments, volumes
+from .class_labels import with_classes
 
 _SECONDS_BETWEEN_POLLS = 0.02
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
@@ -27,11 +28,15 @@ _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: 
 
 @dataclass(frozen=True)
 class SceneCase:
-    """A volume with the segments that say where it may change. `segmentIDs` None: all of them."""
+    """A volume with the segments that say where it may change. `segmentIDs` None: all of them.
+
+    `label`: the class of a case for SALM; None: what the attribute `MedUnlearnable.label` of the volume says.
+    """
 
     volumeNode: Any
-    segmentationNode: Any
+    segmentationNode: Any = None
     segmentIDs: Sequence[str] | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,10 +121,15 @@ class ProtectJob:
     def _start(self, method: str, options: dict[str, Any]) -> RunningJob:
         files = []
         for case_id, case in self._cases.items():
-            image, label = self._folder / "in" / f"{case_id}.nrrd", self._folder / "in" / f"{case_id}.seg.nrrd"
+            image, label = self._folder / "in" / f"{case_id}.nrrd", None
             volumes.export(case.volumeNode, image)
-            segments.export(case.segmentationNode, case.segmentIDs, case.volumeNode, label)
+            if case.segmentationNode is not None:
+                label = self._folder / "in" / f"{case_id}.seg.nrrd"
+                segments.export(case.segmentationNode, case.segmentIDs, case.volumeNode, label)
             files.append(CaseFiles(case_id, image, label, volumes.modality_of(case.volumeNode)))
+        class_names = options.pop("class_names", None)
+        if method.lower() == "salm":
+            files = with_classes(files, self._cases, class_names, options.get("state"))
         out, private = self._folder / "out", self._folder / "private"
         return start(Job(method.lower(), tuple(files), out, private, **options))
 

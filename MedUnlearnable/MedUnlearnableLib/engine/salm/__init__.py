@@ -5,6 +5,6 @@ open is our choice: the mask rule, the share of pixels, and all parameters.
 """
 
 from .method import METHOD, SALM
-from .params import DEFAULT_EPSILON, PROFILES, REGIONS, MinMinParams, SALMParams
+from .params import DEFAULT_EPSILON, PROFILES, REGIONS, TRAINED_PROFILES, MinMinParams, SALMParams
 
-__all__ = ["DEFAULT_EPSILON", "METHOD", "PROFILES", "REGIONS", "SALM", "MinMinParams", "SALMParams"]
+__all__ = ["DEFAULT_EPSILON", "METHOD", "PROFILES", "REGIONS", "SALM", "TRAINED_PROFILES", "MinMinParams", "SALMParams"]

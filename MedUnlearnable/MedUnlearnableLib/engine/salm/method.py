@@ -1,7 +1,7 @@
 """The method SALM: which pixels of a case change, and how, by profile.
 
 instant    the pattern of the class (see patterns.py) on the pixels with the largest gradient of the image itself
-standard   STANDARD_DOC
+standard   the same pattern on the most even parts of the image, where rotated and resized copies still show it
 paper      error-minimizing noise under a mask by the gradient of a surrogate (see minmin.py)
 """
 
@@ -28,7 +28,7 @@ from ..window_rules import HuHistogram, units_of, window_of
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
-from .region import gradient_magnitude, largest, sample_count, segment_region, within_window
+from .region import evenness, gradient_magnitude, largest, sample_count, segment_region, within_window
 
 METHOD = "SALM"
 _STATE_FORMAT = "medunlearnable-salm-state/1"
@@ -187,15 +187,15 @@ class SALM:
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Of each slice with a label its number and the noise [1, H, W], the same in all channels."""
         patterns = ClassPatterns.draw(len(classes.names), self.streams.generator("patterns"))
+        score_of = gradient_magnitude if self.params.profile == "instant" else evenness
         depth, height, width = case.shape_kji
         for k in range(depth):
             workspace.progress.step("protect", k, depth)
             shown = classes.of_slice(k)
             if shown is None:
                 continue
-            score = gradient_magnitude(np.stack([window.normalize(channel) for channel in case.image[:, k]]))
-            count = sample_count(allowed[k], self.params.mask_share)
-            mask = largest(score, allowed[k] & (score > 0), count)
+            score = score_of(_normalized(case, k, window))
+            mask = largest(score, allowed[k], sample_count(allowed[k], self.params.mask_share))
             pattern = patterns.of_classes(shown, (height, width))
             yield k, (np.float32(self.params.budget_share) * pattern * mask)[np.newaxis]
 

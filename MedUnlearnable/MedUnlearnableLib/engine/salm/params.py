@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..window_rules import WindowSetting
 
 PROFILES = ("instant", "standard", "paper")
+TRAINED_PROFILES = ("paper",)  # those that need PyTorch
 #: Default budget by profile, a fraction of the window.
 DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 4 / 255, "paper": 8 / 255}
 #: Default share of the allowed pixels that a mask takes; of `paper` in one step, its cap is a parameter of its own.

@@ -1,4 +1,4 @@
-"""Where SALM may change a pixel, and which of these pixels it takes: those with the largest gradient."""
+"""Where SALM may change a pixel, and which of these pixels it takes: by the gradient of the image."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..case import Case
 from ..errors import Refused
 from ..masks import contour_and_interior, contour_radius, slabs_around
 from ..window import IntensityWindow
+
+#: Standard deviation of the surroundings: wide enough for runs of many periods of a pattern.
+_EVEN_AROUND_PIXELS = 2.0
 
 
 def segment_region(case: Case, region: str) -> NDArray[np.bool_]:
@@ -56,6 +60,11 @@ def gradient_magnitude(plane: NDArray[np.floating]) -> NDArray[np.float32]:
         slopes = [np.gradient(channel, axis=axis) for axis in (0, 1) if channel.shape[axis] > 1]
         total += np.hypot(*slopes) if len(slopes) == 2 else np.abs(sum(slopes))
     return total
+
+
+def evenness(plane: NDArray[np.floating]) -> NDArray[np.float32]:
+    """How even the surroundings of a pixel are: minus the gradient magnitude, averaged by a Gaussian; [H, W]."""
+    return -ndimage.gaussian_filter(gradient_magnitude(plane), _EVEN_AROUND_PIXELS, mode="nearest")
 
 
 def sample_count(allowed: NDArray[np.bool_], share: float) -> int:
