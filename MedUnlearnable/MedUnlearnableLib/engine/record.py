@@ -37,6 +37,9 @@ class Record:
     voxels_sha256: str
     seconds: float
     warnings: tuple[str, ...] = ()
+    burned_in: bool = False  # marks that can be seen are in the pixels, which DICOM wants said
+    #: window, units, budget and max_change of each channel that has its own; what stands above is then the first window
+    channels: tuple[dict[str, Any], ...] = ()
     notice: str = NOT_FOR_DIAGNOSIS
     format: str = field(default=FORMAT)
 

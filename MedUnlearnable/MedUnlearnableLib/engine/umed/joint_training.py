@@ -23,7 +23,7 @@ from ..networks import unet
 from ..streams import RandomStreams
 from ..training import memory_format
 from .noise import Ports, TrainedNoise
-from .plan import Plan
+from .plan import SURROGATE_DEPTH, Plan
 from .recipes import Recipe
 from .samples import Samples
 
@@ -166,7 +166,8 @@ class JointTraining:
         import torch
 
         with self._seeded(f"umed surrogate {self.iteration}"):
-            network = unet(self.ports.dimensions, self.ports.channels, self.ports.classes.count, self.plan.width)
+            dimensions, channels, classes = self.ports.dimensions, self.ports.channels, self.ports.classes.count
+            network = unet(dimensions, channels, classes, self.plan.width, SURROGATE_DEPTH[dimensions])
         self.surrogate = self._placed(network)
         self._surrogate_optimizer = torch.optim.AdamW(
             self.surrogate.parameters(),
@@ -187,7 +188,7 @@ class JointTraining:
 
     def _protected(self, batch: dict[str, torch.Tensor], delta: torch.Tensor) -> torch.Tensor:
         """Images [N, C, *sides] with the noise rounded to the stored grid; the gradient goes past the rounding."""
-        quantum = _along(batch["quantum"][:, None], delta)
+        quantum = _along(batch["quantum"], delta)
         levels = (self.epsilon / quantum + 1e-6).floor()
         stored = (delta / quantum).round().clamp(-levels, levels) * quantum
         return (batch["image"] + delta + (stored - delta).detach().where(quantum > 0, 0)).clamp(0, 1)

@@ -9,7 +9,7 @@ paper      our implementation of the published idea, as far as it is known (see 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,15 +26,15 @@ from ..progress import Progress
 from ..quality import Quality, measure
 from ..record import Protected, Record, voxels_sha256
 from ..streams import RandomStreams
-from ..window import FEW_LEVELS, IntensityWindow
-from ..window_rules import HuHistogram, units_of, window_of
+from ..window import FEW_LEVELS
+from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .cohort import Cohort, Survey
 from .joint_training import JointTraining, mixed, run
 from .noise import Ports, TrainedNoise
 from .params import METHOD, UMedParams
 from .plan import Plan, free_mb, plan_training
 from .recipes import RECIPES
-from .region import Setup, region_of, upright
+from .region import Setup, Windows, region_of, upright
 from .samples import take_samples
 
 #: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
@@ -78,17 +78,17 @@ class UMed:
             return self._unchanged(case)
         if all(channel.min() == channel.max() for channel in case.image):
             raise Refused("the image is constant, so there is nothing to protect; leave it out")
-        window = window_of(case, self.params.window, self._ct_window_hu)
-        budget = window.budget(self.params.budget_share)  # refuses here, before any work
-        image = self._perturbed(case, window, workspace)
-        quality = measure(case.image, image, window, workspace.progress)
-        record = self._record(case, window, budget, quality, image, time.perf_counter() - started)
+        windows = windows_of(case, self.params.window, self._ct_window_hu)
+        budgets = self._budgets(windows)  # refuses here, before any work
+        image = self._perturbed(case, windows, workspace)
+        quality = measure(case.image, image, windows, workspace.progress)
+        record = self._record(case, windows, budgets, quality, image, time.perf_counter() - started)
         return Protected(case, image, record)
 
     def budget_physical(self, case: Case) -> float:
         """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
-        window = window_of(case, self.params.window, self._ct_window_hu)
-        return window.budget(self.params.budget_share) * abs(case.units.slope)
+        budgets = self._budgets(windows_of(case, self.params.window, self._ct_window_hu))
+        return max(budget * abs(part.units.slope) for part, budget in zip(case.of_one_meaning(), budgets))
 
     def state(self) -> State:
         """What `protect` needs for new cases: parameters, key, CT window, and the generators where there are any."""
@@ -117,6 +117,10 @@ class UMed:
             method._noise = TrainedNoise(Ports.from_json(trained["ports"]), trained["width"], state.arrays)
         return method
 
+    def _budgets(self, windows: Windows) -> list[float]:
+        """The largest change in each channel, stored units."""
+        return [window.budget(self.params.budget_share) for window in windows]
+
     def _setup(self) -> Setup:
         return Setup(self.params, self._ct_window_hu, Carrier.draw(self.streams.generator("carrier")))
 
@@ -127,18 +131,22 @@ class UMed:
             progress.step("window", number, len(cases.ids))
             try:
                 case = cases.load(case_id)
-                is_ct = self.params.window.rule_for(case) == "ct"
-                if survey and not is_ct:
-                    window_of(case, self.params.window, None).budget(self.params.budget_share)
+                parts = [(part, self.params.window.rule_for(part)) for part in case.of_one_meaning()]
+                for part, rule in parts if survey else ():
+                    if rule != "ct":
+                        window_of(part, self.params.window, None).budget(self.params.budget_share)
             except (Refused, MemoryError):
                 if survey:
                     survey.skip()
                 continue
-            for region in self._regions(case) if is_ct else ():
-                progress.step("window", number, len(cases.ids))
-                histogram.add(region, case.units)
-            if survey:
+            for part in (part for part, rule in parts if rule == "ct"):
+                for region in self._regions(part):
+                    progress.step("window", number, len(cases.ids))
+                    histogram.add(region, part.units)
+            if survey and case.has_foreground:
                 survey.add(upright(case))
+            elif survey:
+                survey.skip()
         if histogram.counts.any():
             self._ct_window_hu = histogram.window_hu()
 
@@ -179,7 +187,7 @@ class UMed:
             run(training, samples, workspace, header)
         self._noise = training.noise()
 
-    def _perturbed(self, case: Case, window: IntensityWindow, workspace: Workspace) -> NDArray[Any]:
+    def _perturbed(self, case: Case, windows: Windows, workspace: Workspace) -> NDArray[Any]:
         image = case.image.copy()
         case, after = upright(case), upright(replace(case, image=image)).image
         setup, share, noise = self._setup(), self.params.budget_share, self._noise
@@ -187,17 +195,17 @@ class UMed:
             raise UsageError(f"profile {self.params.profile} needs `fit`, or a saved state, before `protect`")
         radius = setup.radius(case)
         slabs = list(slabs_around(case.segments, radius) if noise is None else noise.slabs(case, radius))
-        scale = None if noise is None else noise.scale(case, window)
+        scale = None if noise is None else noise.scale(case, windows)
         for number, slab in enumerate(slabs):
             workspace.progress.step("protect", number, len(slabs))
-            region = region_of(case, window, slab, radius)
+            region = region_of(case, windows, slab, radius)
             pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji)
             if noise is not None and scale is not None:
                 made = noise.of(case, region, scale, workspace.device)
                 pattern = mixed(made, pattern, RECIPES[self.params.profile].carrier_share)
             bound = np.float32(share) * region.bound(self.params.smallest_texture)[slab.inner]
             deltas = np.broadcast_to(bound * pattern, (len(after), *bound.shape))
-            for stored, changed, delta in zip(case.image, after, deltas):
+            for stored, changed, delta, window in zip(case.image, after, deltas, windows):
                 _refuse_not_finite(stored[slab.core], bound)
                 changed[slab.core] = window.write_back(stored[slab.core], delta, bound > 0, share)
         return image
@@ -207,21 +215,21 @@ class UMed:
             "no segment holds a voxel, so the case stays as it is: a clean copy weakens the protection of the others"
         )
         nothing = Quality(psnr_db=None, ssim=1.0, max_change=0.0, share_changed=0.0)
-        record = self._record(case, None, 0.0, nothing, case.image, 0.0, (warning,))
+        record = self._record(case, (), [], nothing, case.image, 0.0, (warning,))
         return Protected(case, case.image, replace(record, state="unchanged"))
 
     def _record(
         self,
         case: Case,
-        window: IntensityWindow | None,
-        budget: float,
+        windows: Windows,
+        budgets: Sequence[float],
         quality: Quality,
         image: NDArray[Any],
         seconds: float,
         warnings: tuple[str, ...] = (),
     ) -> Record:
-        if window is not None:
-            warnings += _advice(case, window, budget, quality)
+        if windows:
+            warnings += _advice(case, windows, budgets, quality)
         return Record(
             case=case.id,
             state="protected" if quality.share_changed else "unchanged",
@@ -230,36 +238,47 @@ class UMed:
             version=__version__,
             parameters=self.params.to_json(),
             seed_id=self.streams.seed_id,
-            window=(window.lo, window.hi) if window else (0.0, 0.0),
+            window=(windows[0].lo, windows[0].hi) if windows else (0.0, 0.0),
             units=units_of(case),
-            budget=budget,
+            budget=max(budgets, default=0.0),
             psnr_db=quality.psnr_db,
             ssim=quality.ssim,
             max_change=quality.max_change,
-            max_change_physical=quality.max_change * abs(case.units.slope),
+            max_change_physical=quality.physical(case),
             share_changed=quality.share_changed,
             voxels_sha256=voxels_sha256(image),
             seconds=seconds,
             warnings=case.warnings + warnings,
+            channels=_channels(case, windows, budgets, quality),
         )
 
 
-def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality) -> tuple[str, ...]:
+def _channels(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[dict[str, Any], ...]:
+    """What differs from channel to channel, where these come from files of their own."""
+    parts = case.of_one_meaning() if case.channels else ()
+    return tuple(
+        {"window": (window.lo, window.hi), "units": units_of(part), "budget": budget, "max_change": change}
+        for part, window, budget, change in zip(parts, windows, budgets, quality.channel_changes)
+    )
+
+
+def _advice(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[str, ...]:
     """What the user may want to change, one sentence each."""
     if not quality.share_changed:
         return ("no voxel under the segments lies in the window, so nothing was changed; check --window",)
     advice = []
-    if window.quantum and budget / window.quantum < FEW_LEVELS:
-        advice.append(
-            f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
-        )
-    budget_hu = budget * abs(case.units.slope)
-    if units_of(case) == "HU" and budget_hu > VISIBLE_HU:
-        advice.append(
-            f"the budget is {budget_hu:g} HU, because the segments reach from air or fat to bone; such a change can be "
-            "seen in a narrow display window: give a narrower --window, or fewer segments"
-        )
-    return tuple(advice)
+    for part, window, budget in zip(case.of_one_meaning(), windows, budgets):
+        if window.quantum and budget / window.quantum < FEW_LEVELS:
+            advice.append(
+                f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
+            )
+        budget_hu = budget * abs(part.units.slope)
+        if units_of(part) == "HU" and budget_hu > VISIBLE_HU:
+            advice.append(
+                f"the budget is {budget_hu:g} HU, because the segments reach from air or fat to bone; such a change "
+                "can be seen in a narrow display window: give a narrower --window, or fewer segments"
+            )
+    return tuple(dict.fromkeys(advice))
 
 
 def _refuse_not_finite(stored: NDArray[Any], bound: NDArray[np.float32]) -> None:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from ..case import Case
 from ..errors import Refused
 from ..masks import Radius, Slab, bounding_box
-from ..window import IntensityWindow
 from .cohort import Cohort, SegmentClasses
 from .generators import build_generators, reach
-from .plan import DEPTH
-from .region import Region, Scale, brightness_scale, slab_with_halo, tiles
+from .plan import GENERATOR_DEPTH
+from .region import Region, Scale, Windows, brightness_scale, slab_with_halo, tiles
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +44,9 @@ class Ports:
         return self.channels + (self.classes.digits + 1 if self.told_labels else 0)
 
     def networks(self, width: int) -> nn.Module:
-        return build_generators(self.dimensions, self.in_channels, self.channels, width, DEPTH[self.dimensions])
+        return build_generators(
+            self.dimensions, self.in_channels, self.channels, width, GENERATOR_DEPTH[self.dimensions]
+        )
 
     def inputs(self, z_scored: torch.Tensor, classes: torch.Tensor, contour: torch.Tensor) -> torch.Tensor:
         """z_scored [N, C, *sides], classes [N, *sides], contour [N, 1, *sides] (bool) to [N, in_channels, *sides]."""
@@ -80,9 +81,9 @@ class TrainedNoise:
         networks.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in self.weights.items()})
         return networks.eval().requires_grad_(False)
 
-    def scale(self, case: Case, window: IntensityWindow) -> Scale:
+    def scale(self, case: Case, windows: Windows) -> Scale:
         """What `of` needs to know of the whole case."""
-        return brightness_scale(case, window, self.ports.dimensions)
+        return brightness_scale(case, windows, self.ports.dimensions)
 
     def slabs(self, case: Case, radius: Radius) -> Iterator[Slab]:
         """Tiles that begin at multiples of the generators' blocks; a halo reaches as far as the generators see.
@@ -90,7 +91,7 @@ class TrainedNoise:
         Only cores are used and nothing is blended, so there is no seam where tiles meet.
         """
         box = bounding_box(case.segments, radius)
-        depth, side = DEPTH[self.ports.dimensions], _TILE_SIDE[self.ports.dimensions]
+        depth, side = GENERATOR_DEPTH[self.ports.dimensions], _TILE_SIDE[self.ports.dimensions]
         blocks, sides, far = (2**depth,) * 3, (side,) * 3, (reach(depth),) * 3
         if self.ports.dimensions == 2:
             blocks, sides, far = (1, *blocks[1:]), (1, *sides[1:]), (0, *far[1:])
@@ -118,7 +119,7 @@ class TrainedNoise:
         image = ((region.image - mean) / deviation)[:, plane]
         classes = self.ports.classes.of([layer[slab.halo] for layer in case.segments])[plane]
         contour = region.contour[np.newaxis, plane]
-        missing = [-side % 2 ** DEPTH[self.ports.dimensions] for side in classes.shape]
+        missing = [-side % 2 ** GENERATOR_DEPTH[self.ports.dimensions] for side in classes.shape]
         ends = [amount for more in reversed(missing) for amount in (0, more)]
         tensors = [
             pad(torch.from_numpy(np.ascontiguousarray(array))[None].to(device), ends)

@@ -14,8 +14,10 @@ from ..carrier import Carrier, fine_axes
 from ..case import Case, Geometry
 from ..masks import Box, Radius, Slab, contour_and_interior, contour_radius, local_binary_texture
 from ..window import IntensityWindow
-from ..window_rules import window_of
+from ..window_rules import windows_of
 from .params import UMedParams
+
+Windows = tuple[IntensityWindow, ...]  # of each channel
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Setup:
     ct_window_hu: tuple[float, float] | None
     carrier: Carrier
 
-    def window(self, case: Case) -> IntensityWindow:
-        return window_of(case, self.params.window, self.ct_window_hu)
+    def windows(self, case: Case) -> Windows:
+        return windows_of(case, self.params.window, self.ct_window_hu)
 
     def radius(self, case: Case) -> Radius:
         """Half-width of the contour band in voxels, (k, j, i)."""
@@ -57,18 +59,20 @@ class Region:
         return np.where(self.contour, np.float32(1), np.where(self.interior, texture, np.float32(0)))
 
 
-def region_of(case: Case, window: IntensityWindow, slab: Slab, radius: Radius) -> Region:
+def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Region:
     contour, interior = contour_and_interior([layer[slab.halo] for layer in case.segments], radius)
-    image = np.stack([_normalized(window, channel[slab.halo]) for channel in case.image])
+    image = np.stack([_normalized(window, channel[slab.halo]) for window, channel in zip(windows, case.image)])
     return Region(slab, image, contour, interior)
 
 
-def brightness_scale(case: Case, window: IntensityWindow, dimensions: int) -> Scale:
+def brightness_scale(case: Case, windows: Windows, dimensions: int) -> Scale:
     """What an upright image is z-scored with: each slice by itself in 2D, the whole volume in 3D.
 
     Plane by plane, because the whole as floats may not fit into memory.
     """
-    moments = np.array([[_moments(_normalized(window, plane)) for plane in channel] for channel in case.image])
+    moments = np.array(
+        [[_moments(_normalized(window, plane)) for plane in channel] for window, channel in zip(windows, case.image)]
+    )
     if dimensions == 3:
         moments = np.broadcast_to(moments.mean(axis=1, keepdims=True), moments.shape)
     variance = np.maximum(moments[..., 1] - moments[..., 0] ** 2, 1e-12)

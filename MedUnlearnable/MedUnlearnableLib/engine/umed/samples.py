@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ..case import Case, CaseSource
 from ..masks import Box
 from ..method import Workspace
-from ..window import IntensityWindow
 from .cohort import Cohort
-from .plan import Plan
-from .region import Setup, brightness_scale, region_of, slab_with_halo, upright
+from .plan import GENERATOR_DEPTH, Plan
+from .region import Setup, Windows, brightness_scale, region_of, slab_with_halo, upright
 
 Samples = NDArray[Any]  # of `sample_dtype`
 
@@ -31,7 +30,7 @@ def sample_dtype(cohort: Cohort, plan: Plan) -> np.dtype:
             ("carrier", np.int8, plan.sides),  # +1 and -1
             ("mean", np.float32, (cohort.channels,)),  # of the slice or volume the patch is from
             ("deviation", np.float32, (cohort.channels,)),
-            ("quantum", np.float32),  # step of the stored grid, share of the window; 0 for true floats
+            ("quantum", np.float32, (cohort.channels,)),  # stored step, share of the window; 0 for true floats
         ]
     )
 
@@ -48,15 +47,15 @@ def take_samples(
     filled = 0
     for case_id, pieces in () if complete[0] else _drawn(cases.ids, cohort, plan.samples, random):
         case = cases.load(case_id)
-        window, case = setup.window(case), upright(case)
-        scale = brightness_scale(case, window, cohort.dimensions)
+        windows, case = setup.windows(case), upright(case)
+        scale = brightness_scale(case, windows, cohort.dimensions)
         foreground = np.any([layer != 0 for layer in case.segments], axis=0)
         slices = np.flatnonzero(foreground.any(axis=(1, 2)))
         for piece in pieces:
             workspace.progress.step("samples", filled, plan.samples)
             first = int(slices[piece]) if cohort.dimensions == 2 else 0
-            core = _patch(foreground[first : first + 1 if cohort.dimensions == 2 else None], first, plan, random)
-            samples[filled] = _sample(case, window, core, cohort, plan, setup)
+            core = _patch(foreground[first : first + 1 if cohort.dimensions == 2 else None], first, plan.sides, random)
+            samples[filled] = _sample(case, windows, core, cohort, plan, setup)
             samples[filled]["mean"], samples[filled]["deviation"] = scale.mean[:, first], scale.deviation[:, first]
             filled += 1
     complete[0] = True
@@ -77,12 +76,12 @@ def _drawn(
         yield ids[case], sorted(drawn[case])
 
 
-def _sample(case: Case, window: IntensityWindow, core: Box, cohort: Cohort, plan: Plan, setup: Setup) -> Samples:
+def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan, setup: Setup) -> Samples:
     """The patch `core` of an upright case, without what it is z-scored with."""
     radius = setup.radius(case)
-    region = region_of(case, window, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
+    region = region_of(case, windows, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
     inner = region.slab.inner
-    inside = np.stack([window.contains(channel[core]) for channel in case.image])
+    inside = np.stack([window.contains(channel[core]) for window, channel in zip(windows, case.image)])
     carrier = setup.carrier.pattern(core, case.geometry.spacing_kji, case.shape_kji)
     values: dict[str, NDArray[Any]] = {
         "image": region.image[(slice(None), *inner)],
@@ -96,20 +95,20 @@ def _sample(case: Case, window: IntensityWindow, core: Box, cohort: Cohort, plan
         array = array[..., 0, :, :] if cohort.dimensions == 2 else array
         ends = tuple(slice(side) for side in array.shape[-cohort.dimensions :])
         sample[name][(..., *ends)] = array  # type: ignore[index]
-    sample["quantum"] = (window.quantum or 0.0) / window.width
+    sample["quantum"] = [(window.quantum or 0.0) / window.width for window in windows]
     return sample
 
 
-def _patch(foreground: NDArray[np.bool_], first: int, plan: Plan, random: np.random.Generator) -> Box:
-    """A box of at most `plan.sides` around a foreground voxel; begins where the generators' halvings begin.
+def _patch(foreground: NDArray[np.bool_], first: int, sides: tuple[int, ...], random: np.random.Generator) -> Box:
+    """A box of at most `sides` around a foreground voxel; begins where the generators' halvings begin.
 
     `foreground` begins with slice number `first`.
     """
-    sides = (1,) * (3 - len(plan.sides)) + plan.sides
+    block = 2 ** GENERATOR_DEPTH[len(sides)]
     anchor = np.unravel_index(random.choice(np.flatnonzero(foreground)), foreground.shape)
     box = []
-    for side, size, at in zip(sides, foreground.shape, anchor):
+    for side, size, at in zip((1,) * (3 - len(sides)) + sides, foreground.shape, anchor):
         before = random.integers(side // 4, max(1, 3 * side // 4) + 1)
-        origin = int(np.clip(at - before, 0, max(0, size - side))) // 2**plan.depth * 2**plan.depth
+        origin = int(np.clip(at - before, 0, max(0, size - side))) // block * block
         box.append(slice(origin, min(origin + side, size)))
     return slice(first + box[0].start, first + box[0].stop), box[1], box[2]
