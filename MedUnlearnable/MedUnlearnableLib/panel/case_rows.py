@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import slicer
 import slicer.util
 from slicer.i18n import tr as _
 
+from ..scene.interrupted import Interrupted, interrupted_run
 from ..scene.protect_job import SceneCase
 from .method_forms import MethodForm
 from .parameters import CaseRow
@@ -25,12 +27,14 @@ class Row:
     imagesFolder: str
     labelsFolder: str
     outputFolder: str
+    interrupted: Interrupted | None  # a run in the output folder that can go on
 
     @classmethod
     def of(cls, pack: CaseRow) -> Row:
         folders = pack.imagesFolder, pack.labelsFolder, pack.outputFolder
         nodes = _in_scene(pack.volume), _in_scene(pack.segmentation)
-        return cls(*nodes, tuple(pack.segmentIDs), pack.label, *folders)
+        interrupted = interrupted_run(Path(pack.outputFolder)) if pack.outputFolder else None
+        return cls(*nodes, tuple(pack.segmentIDs), pack.label, *folders, interrupted)
 
     @property
     def image_text(self) -> str:
@@ -40,6 +44,8 @@ class Row:
 
     @property
     def segments_text(self) -> str:
+        if self.interrupted is not None:
+            return going_on(self.interrupted)
         if self.imagesFolder:
             return _("labels in {name}").format(name=self.labelsFolder)
         if self.segmentation is None:
@@ -78,6 +84,12 @@ def reason_not_to_start(rows: list[Row], form: MethodForm) -> str:
         if problem:
             return _("Row {number}: {problem}").format(number=number, problem=problem)
     return ""
+
+
+def going_on(run: Interrupted) -> str:
+    return _("goes on, with its own settings: {finished} of {total} cases are done").format(
+        finished=run.finished, total=run.total
+    )
 
 
 def _in_scene(node: Any) -> Any:

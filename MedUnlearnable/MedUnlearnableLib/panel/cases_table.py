@@ -7,6 +7,7 @@ that its volume is missing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
@@ -15,6 +16,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..engine.errors import Refused
+from ..scene.interrupted import interrupted_run
 from ..scene.label_maps import label_map_for, segmentation_of
 from ..scene.sample_nodes import LABEL_ATTRIBUTE
 from .case_rows import Row, all_segments, background_volume, image_volumes, segmentation_for
@@ -199,8 +201,18 @@ class CasesTable:
         images = qt.QFileDialog.getExistingDirectory(window, _("Folder of images"))
         labels = images and qt.QFileDialog.getExistingDirectory(window, _("Folder of their labels"), images)
         output = labels and qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
-        if output:
+        if output and self._may_go_on(Path(str(output))):
             self._add([CaseRow(None, None, [], "", str(images), str(labels), str(output))])
+
+    def _may_go_on(self, output: Path) -> bool:
+        """Asks where a run in the folder was interrupted: it goes on as it was started, or not at all."""
+        run = interrupted_run(output)
+        return run is None or slicer.util.confirmYesNoDisplay(
+            _(
+                "A run in {folder} was interrupted; {finished} of {total} cases are done. Go on with it, with the "
+                "images and settings it was started with? For others, choose a new folder."
+            ).format(folder=output, finished=run.finished, total=run.total)
+        )
 
     def _add(self, packs: list[CaseRow]) -> None:
         if self.parameters is not None and packs:

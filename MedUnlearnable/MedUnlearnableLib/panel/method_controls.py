@@ -45,6 +45,11 @@ class MethodControls:
         return form_of(self.method)
 
     @property
+    def trained_profiles(self) -> tuple[str, ...]:
+        """Those that need PyTorch."""
+        return METHODS[self.method.lower()].trained_profiles
+
+    @property
     def profile(self) -> str:
         return str(self.ui.profileComboBox.currentText)
 
@@ -82,8 +87,7 @@ class MethodControls:
 
     def _fill_profiles(self, profile: str) -> None:
         """Those of the method; one that it does not have becomes auto."""
-        kinds = [kind for kind in METHODS.values() if kind.name == self.method]
-        profiles = [_AUTO, *(kinds[0].profiles if kinds else ())]
+        profiles = [_AUTO, *METHODS[self.method.lower()].profiles]
         combo = self.ui.profileComboBox
         combo.clear()
         combo.addItems(profiles)

@@ -16,6 +16,7 @@ from slicer.i18n import tr as _
 from ..engine.errors import MedUnlearnableError
 from ..scene.estimate import default_epsilon, estimated_budget, profile_of
 from ..scene.logic import MedUnlearnableLogic
+from . import torch_install
 from .case_rows import Row, image_volumes, reason_not_to_start
 from .cases_table import CasesTable
 from .loss_curve import LossCurve
@@ -84,7 +85,7 @@ class ProtectPanel:
     def update(self) -> None:
         """Everything that follows from parameters, scene and run."""
         self._follow_default_epsilon()
-        reason = reason_not_to_start(self.cases.rows, self.controls.form)
+        reason = reason_not_to_start(self.cases.rows, self.controls.form) or self._missing_torch()
         running = self._running()
         self.ui.protectButton.text = _("Cancel") if running else _("Protect")
         self.ui.protectButton.enabled = running or not reason
@@ -93,8 +94,19 @@ class ProtectPanel:
             self.ui.statusLabel.text = reason or self._ready_text()
         self._update_budget()
 
+    def _missing_torch(self) -> str:
+        """What to do, where the chosen profile needs PyTorch and there is none."""
+        is_missing = self.controls.profile in self.controls.trained_profiles and not torch_install.is_installed()
+        self.ui.installTorchButton.visible = is_missing
+        return torch_install.next_step(self.controls.profile) if is_missing else ""
+
+    def _install_torch(self, _checked: bool = False) -> None:
+        torch_install.install()
+        self.update()
+
     def _connect(self) -> None:
         ui = self.ui
+        ui.installTorchButton.connect("clicked(bool)", self._install_torch)
         ui.protectButton.connect("clicked(bool)", self._protect_or_cancel)
         ui.epsilonSlider.connect("valueChanged(double)", self._update_budget)
         ui.windowEdit.connect("textChanged(QString)", self._update_budget)
@@ -187,7 +199,9 @@ class ProtectPanel:
         if cases:
             starters.append(partial(self.logic.startProtect, cases, method, **options))
         for row in rows:
-            if row.imagesFolder:
+            if row.interrupted is not None:
+                starters.append(partial(self.logic.resumeFolder, row.outputFolder))
+            elif row.imagesFolder:
                 folders = row.imagesFolder, row.labelsFolder, row.outputFolder
                 starters.append(partial(self.logic.startProtectFolder, *folders, method=method, **options))
         return starters
@@ -274,6 +288,7 @@ class ProtectPanel:
         if self.keeper.run is run:  # else another panel of this module has told it already
             self.keeper.run = None
         self._show_run_controls(False)
+        self.cases.update()  # a folder that was cancelled can go on
         self.update()
         if run.message():
             self._tell_failure(run.message())
