@@ -100,7 +100,8 @@ class OutputFolder:
         written: list[str] = []
         beside: list[str] = []
         for name, (file, image) in zip(names.images, channels.split(stored, protected.image)):
-            written += self._write_image(name, file, image, copied, undo)
+            marked = file.with_visible_marks if protected.record.burned_in else file
+            written += self._write_image(name, marked, image, copied, undo)
             if sealer is not None:
                 beside += self._write_certificate(name, file, image, protected, sealer, undo)
         hashes = {name: sha256_of(self.folder / name) for name in (*written, *beside)}

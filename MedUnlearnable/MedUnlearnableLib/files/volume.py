@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor  # slicer-lint: allow thread (the caller waits for them)
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -45,7 +45,7 @@ class StoredImage:
     """An image as the file holds it. `array` [C, D, H, W], the file's dtype and byte order, read-only.
 
     `write_to(file, array)` writes a file that differs from this one in its voxels only. A series of files (`parts`)
-    takes an empty folder in place of the open file.
+    takes an empty folder in place of the open file. `write_marked`: where the format has a word for visible marks.
     """
 
     path: Path
@@ -60,10 +60,16 @@ class StoredImage:
     parts: tuple[Path, ...] = ()  # the files of a series, where `path` is a folder
     data: DataFile | None = None  # where `path` is a header only; to be written before it
     channels: tuple[StoredImage, ...] = ()  # the files, where `array` is made of several
+    write_marked: Callable[[Any, NDArray[Any]], None] | None = None  # as `write_to`, for marks that can be seen
 
     @property
     def files(self) -> tuple[StoredImage, ...]:
         return self.channels or (self,)
+
+    @property
+    def with_visible_marks(self) -> StoredImage:
+        """The same, but written as an image that bears marks, if its format knows the difference."""
+        return self if self.write_marked is None else replace(self, write_to=self.write_marked)
 
 
 def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:

@@ -272,6 +272,7 @@ class MedLocker:
             voxels_sha256=voxels_sha256(image),
             seconds=0.0,
             warnings=case.warnings + tuple(layout.warnings),
+            burned_in=True,
         )
 
 

@@ -32,21 +32,22 @@ _NOT_KEPT = (
 )
 
 
-def write(sources: Sequence[Path], target: IO[bytes] | Path, array: NDArray[Any]) -> None:
+def write(sources: Sequence[Path], target: IO[bytes] | Path, array: NDArray[Any], burned_in: bool = False) -> None:
     """One file for each source, with its name, into the folder `target`; or the only one into the open file `target`.
 
-    The same voxels always get the same identifiers, so a run that is resumed repeats its bytes.
+    The same voxels always get the same identifiers, so a run that is resumed repeats its bytes. `burned_in`: marks
+    that can be seen are in the pixels.
     """
     fingerprint = voxels_sha256(array)
     for number, source in enumerate(sources):
-        content = _derive(source, array[:, number], fingerprint)
+        content = _derive(source, array[:, number], fingerprint, burned_in)
         if isinstance(target, Path):
             (target / source.name).write_bytes(content)
         else:
             target.write(content)
 
 
-def _derive(source: Path, plane: NDArray[Any], fingerprint: str) -> bytes:
+def _derive(source: Path, plane: NDArray[Any], fingerprint: str, burned_in: bool) -> bytes:
     """The source with other voxels. What is not named here stays as it is, private tags too."""
     data = read_header(source).header  # what follows the pixels is a signature, no longer valid
     with quiet_damage(source):
@@ -55,6 +56,8 @@ def _derive(source: Path, plane: NDArray[Any], fingerprint: str) -> bytes:
         for keyword in _NOT_KEPT:
             if keyword in data:
                 delattr(data, keyword)
+        if burned_in:
+            data.BurnedInAnnotation = "YES"
         data.SOPInstanceUID = _identifier(data.SOPInstanceUID, fingerprint)
         data.SeriesInstanceUID = _identifier(data.SeriesInstanceUID, fingerprint)
         data.file_meta.MediaStorageSOPInstanceUID = data.SOPInstanceUID
