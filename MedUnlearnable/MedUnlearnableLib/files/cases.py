@@ -103,11 +103,16 @@ class FileCases:
 def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
     """Image and label layers of one case. Refusals name the file."""
     stored = channels.read(files.images)
-    names = files.channel_names or (files.modality,) * len(stored.files)
+    names = files.channel_names or (files.modality,) * len(stored.array)
+    if len(names) != len(stored.array):
+        raise Refused(
+            f"{files.image}: the case has {len(stored.array)} channels, but {DATASET_FILE} names {len(names)} "
+            f"({', '.join(names)}); add what is missing"
+        )
+    owners = [file for file in stored.files for _ in file.array]
     meanings = tuple(
         Channel(file.units, file.modality or name, file.padding, channels.limits_of(file, stored.array.dtype))
-        for file, name in zip(stored.files, names)
-        for _ in file.array
+        for file, name in zip(owners, names)
     )
     case = Case(
         id=files.id,
@@ -160,7 +165,7 @@ def find_cases(images: Path, label_path: Path | None, label_needed: bool = True)
             files[0],
             label_files.get(case_id),
             more_channels=files[1:],
-            channel_names=data_set.modalities(case_id, len(files)) if data_set else (),
+            channel_names=data_set.channel_names if data_set else (),
             root=data_set.root if data_set else None,
         )
         for case_id, files in sorted(image_files.items())

@@ -49,20 +49,9 @@ class DataSet:
             root,
             images,
             root / images.name.replace("images", "labels"),
-            tuple(str(names[number]) for number in sorted(names, key=lambda number: (len(number), number))),
+            tuple(_modality(str(names[number])) for number in sorted(names, key=lambda number: (len(number), number))),
             ending,
         )
-
-    def modalities(self, case_id: str, files: int) -> tuple[str, ...]:
-        """What the channels of a case are, one for each of its files; nothing of a file that holds them all."""
-        if not self.channel_names or (files == 1 and len(self.channel_names) > 1):
-            return ()
-        if len(self.channel_names) != files:
-            raise Refused(
-                f"{self.images}: the case '{case_id}' has {files} channel files, but {DATASET_FILE} names "
-                f"{len(self.channel_names)} channels ({', '.join(self.channel_names)}); add what is missing"
-            )
-        return tuple("CT" if name.upper() == "CT" else name for name in self.channel_names)
 
 
 def images_by_case(images: Iterable[Path], labeled: Container[str], all_numbered: bool) -> dict[str, tuple[Path, ...]]:
@@ -91,6 +80,11 @@ def images_by_case(images: Iterable[Path], labeled: Container[str], all_numbered
                 "the case out"
             )
     return {case_id: tuple(channels[number] for number in sorted(channels)) for case_id, channels in found.items()}
+
+
+def _modality(name: str) -> str:
+    """The name of a channel; nnU-Net treats CT in capital or small letters as CT, and every other name as not CT."""
+    return "CT" if name.upper() == "CT" else name
 
 
 def left_out(root: Path, images: Iterable[Path]) -> str:
