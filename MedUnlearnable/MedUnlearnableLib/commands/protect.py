@@ -13,6 +13,7 @@ from ..jobs.methods import DEVICES, METHODS
 from ..jobs.runner import RunningJob, start
 from ..jobs.share import Share
 from ..reporters import Reporter, reporter_for
+from .certificates import add_certificate_options, sealer_of
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,7 @@ def add_run_options(parser: argparse.ArgumentParser, method: str) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the same command where it was killed or cancelled"
     )
+    add_certificate_options(parser)
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.add_argument("--quiet", action="store_true", help="errors only")
 
@@ -91,7 +93,7 @@ def job_of(
 
 def run(job: Job, options: argparse.Namespace) -> int:
     """Starts the job, shows it to its end, and returns the exit code."""
-    running = start(job, options.resume, Share.from_environment())
+    running = start(job, options.resume, Share.from_environment(), sealer_of(options))
     return _watch(running, reporter_for(options.json, options.quiet, len(job.cases)))
 
 

@@ -29,6 +29,8 @@ from .volume import StoredImage, read_bytes, remove, write_atomically, write_fol
 
 CERTIFICATE_ENDING = ".mulcert.json"
 PAYLOAD_ENDING = ".mulpay"
+#: A recipient of this name is whoever knows a passphrase.
+PASSPHRASE = "passphrase"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,11 @@ class Sealer:
         text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
         write_atomically(certificate_path, lambda file: file.write(text.encode()))
         return [certificate_path] if inline else [certificate_path, payload_path]
+
+    @property
+    def recipient_names(self) -> tuple[str, ...]:
+        """As they may stand in a job."""
+        return tuple(one.text if isinstance(one, PublicKey) else PASSPHRASE for one in self.recipients)
 
     def to_text(self) -> str:
         """All of it in one line, for the pipe to the worker: a secret."""

@@ -11,7 +11,16 @@ from typing import Any
 
 from ..engine.certificate.canonical import bytes_of, text_of
 from ..engine.certificate.keys import KEY_BYTES, PREFIX, PrivateKey, PublicKey, lock, unlock
-from ..engine.certificate.schema import base64_of, exactly, is_misshapen, is_public_key, lock_of, matching, text_up_to
+from ..engine.certificate.schema import (
+    LONGEST_NAME,
+    base64_of,
+    exactly,
+    is_misshapen,
+    is_public_key,
+    lock_of,
+    matching,
+    text_up_to,
+)
 from ..engine.certificate.verify import Trust
 from ..engine.errors import Refused
 from .volume import PRIVATE_MODE, read_bytes, read_json, write_atomically, write_json
@@ -23,7 +32,7 @@ _KEY_FORMAT, _TRUST_FORMAT = "mul-key/1", "mul-trust/1"
 _LARGEST_PUBLIC_FILE = 1000  # bytes
 _KEY = {
     "format": exactly(_KEY_FORMAT),
-    "name": text_up_to(200),
+    "name": text_up_to(LONGEST_NAME),
     "public_key": is_public_key,
     "private": ({"kdf": exactly("none"), "seed": base64_of(KEY_BYTES)}, lock_of(KEY_BYTES)),
 }
@@ -32,7 +41,7 @@ _TRUST = {
     "issuers": [
         {
             "public_key": is_public_key,
-            "name": text_up_to(200),
+            "name": text_up_to(LONGEST_NAME),
             "status": matching("trusted|revoked"),
             "since": matching(r"\d{4}-\d\d-\d\d"),
         }
@@ -102,6 +111,8 @@ def find_public_key(word: str) -> tuple[PublicKey, str]:
         text = content.decode("utf-8", "replace")
     key, _, name = text.strip().partition(" ")
     try:
+        if not name.isprintable():
+            raise Refused("more than one line")
         return PublicKey.parse(key), name
     except Refused:
         raise Refused(

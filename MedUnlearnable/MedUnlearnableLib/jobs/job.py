@@ -31,6 +31,8 @@ class Job:
     state: Path | None = None  # protect with this saved state
     save_state: Path | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)  # the method's own choices, JSON-ready
+    key: str | None = None  # public key of who signs the certificates; the private one never stands here
+    recipient: tuple[str, ...] = ()  # who may restore besides: public keys, and "passphrase" for one
 
     def write(self, folder: Path) -> Path:
         """Writes job.json into `folder` and returns its path."""
@@ -46,7 +48,7 @@ class Job:
         cases = tuple(CaseFiles.from_json(case) for case in data.pop("cases"))
         for name in ("out", "private", "state", "save_state"):
             data[name] = Path(data[name]) if data[name] else None
-        return cls(cases=cases, **data)
+        return cls(cases=cases, recipient=tuple(data.pop("recipient")), **data)
 
     def differences(self, path: Path) -> list[str]:
         """The options in which the job written at `path` differs; relative paths count from where each was started."""
@@ -59,7 +61,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         data = {name: getattr(self, name) for name in self.__dataclass_fields__}
         paths = {name: str(value) for name, value in data.items() if isinstance(value, Path)}
-        data["parameters"] = dict(self.parameters)
+        data["parameters"], data["recipient"] = dict(self.parameters), list(self.recipient)
         return {**data, **paths, "cases": [case.to_json() for case in self.cases]}
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,13 @@ class WorkerProcess:
     """`python -m MODULE ARGUMENTS` with `folder` for events.jsonl, the cancel file and worker.log.
 
     Call `poll()` from a timer; it never blocks. `result` is the last event once the process has ended. The worker
-    holds `lock` as well.
+    holds `lock` as well. `secret`, one line, goes through the pipe that is the worker's stdin: other processes see
+    arguments and environment, and a file stays on the disk. The worker takes it by `read_secret`.
     """
 
-    def __init__(self, module: str, arguments: Sequence[object], folder: Path, lock: Lock) -> None:
+    def __init__(
+        self, module: str, arguments: Sequence[object], folder: Path, lock: Lock, secret: str | None = None
+    ) -> None:
         self.result: Event | None = None
         self.died = False  # it ended without a last word
         self._folder = folder
@@ -47,6 +51,8 @@ class WorkerProcess:
                 env=_environment(),
                 **_inherited(lock),
             )
+        if secret is not None:
+            self._send(secret)
 
     @property
     def process_id(self) -> int:
@@ -79,6 +85,12 @@ class WorkerProcess:
     def kill_at_next_poll(self) -> None:
         """In the middle of whatever it does."""
         self._kill_at = 0.0
+
+    def _send(self, secret: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has died already; `poll` says so
+            self._process.stdin.write(f"{secret}\n".encode())
+            self._process.stdin.flush()
 
     def _unexplained_end(self) -> Event:
         if self._kill_at is not None:
@@ -113,8 +125,22 @@ def wait_for_end(
     return last
 
 
+def read_secret() -> str:
+    """For a worker that was given a secret, before anything else: waits for its line on stdin."""
+    received = b""
+    while not received.endswith(b"\n"):
+        piece = os.read(0, 1 << 16)
+        if not piece:
+            raise Cancelled  # the starter is gone
+        received += piece
+    return received.decode().removesuffix("\n")
+
+
 def starter_is_gone() -> bool:
-    """For the worker: its starter holds the other end of stdin and writes nothing; its death is the stream's end."""
+    """For the worker: its starter holds the other end of stdin and writes nothing more; its death is the stream's end.
+
+    Stdin must not block, see `os.set_blocking`.
+    """
     try:
         return not os.read(0, 1)
     except BlockingIOError:

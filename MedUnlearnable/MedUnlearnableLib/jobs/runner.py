@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 from ..engine.errors import Refused
+from ..files.certificates import Sealer
 from ..files.lock import LOCK_FILE, Lock, is_held
 from ..files.outputs import OutputFolder, refuse_unwritable, remove_unfinished
 from .account import Account
@@ -21,14 +22,17 @@ JOB_FOLDER = "job"
 _WORKER = "MedUnlearnableLib.jobs.worker"
 
 
-def start(job: Job, resume: bool = False, share: Share = ALONE) -> RunningJob:
+def start(job: Job, resume: bool = False, share: Share = ALONE, sealer: Sealer | None = None) -> RunningJob:
     """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind.
 
-    `resume`: goes on with the same job where it was killed or cancelled; without one there, it begins.
+    `resume`: goes on with the same job where it was killed or cancelled; without one there, it begins. `sealer`: signs
+    a certificate for each image; its secrets go to the worker, the job names its public keys.
     """
+    if sealer is not None:
+        job = replace(job, key=sealer.issuer.public.text, recipient=sealer.recipient_names)
     folder = job.private / JOB_FOLDER
     if not share.leads:
-        return _follow(job, folder, share)
+        return _follow(job, folder, share, sealer)
     refuse_before_start(job, resume)
     made = _missing_folders(job.out, job.private)
     lock: Lock | None = None
@@ -36,7 +40,7 @@ def start(job: Job, resume: bool = False, share: Share = ALONE) -> RunningJob:
         folder.mkdir(parents=True, exist_ok=True)
         job.out.mkdir(parents=True, exist_ok=True)
         lock = _lock_or_refuse(job.out)
-        return RunningJob(job, folder, made, lock, share)
+        return RunningJob(job, folder, made, lock, share, sealer)
     except BaseException:
         if lock is not None:
             lock.release()
@@ -44,14 +48,14 @@ def start(job: Job, resume: bool = False, share: Share = ALONE) -> RunningJob:
         raise
 
 
-def _follow(job: Job, folder: Path, share: Share) -> RunningJob:
+def _follow(job: Job, folder: Path, share: Share, sealer: Sealer | None) -> RunningJob:
     """Starts the share of a rank that is not the first, once the first has looked at the cohort."""
     build(job)
     share.wait_until_ready(folder, job.out)
     _refuse_other_job(job, folder)
     own = share.folder(folder)
     own.mkdir(exist_ok=True)
-    return RunningJob(job, folder, (), _lock_or_refuse(own), share)
+    return RunningJob(job, folder, (), _lock_or_refuse(own), share, sealer)
 
 
 def _lock_or_refuse(folder: Path) -> Lock:
@@ -88,7 +92,9 @@ class RunningJob:
     are there for this job alone, and go with it when no case was finished. `lock` is held by the worker as well.
     """
 
-    def __init__(self, job: Job, job_folder: Path, made: Sequence[Path], lock: Lock, share: Share) -> None:
+    def __init__(
+        self, job: Job, job_folder: Path, made: Sequence[Path], lock: Lock, share: Share, sealer: Sealer | None
+    ) -> None:
         self.job = job
         self.folder = share.folder(job_folder)
         self._job_folder = job_folder
@@ -96,7 +102,8 @@ class RunningJob:
         self._lock = lock
         self._share = share
         job.write(self.folder)
-        self._worker = WorkerProcess(_WORKER, (job_folder, *astuple(share)), self.folder, lock)
+        secret = sealer.to_text() if sealer else None
+        self._worker = WorkerProcess(_WORKER, (job_folder, *astuple(share)), self.folder, lock, secret)
 
     @property
     def process_id(self) -> int:

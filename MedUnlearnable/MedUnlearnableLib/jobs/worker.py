@@ -16,6 +16,7 @@ from ..engine.errors import Cancelled, MedUnlearnableError, Refused
 from ..engine.method import Method, State
 from ..engine.record import Record
 from ..files.cases import FileCases, first_names
+from ..files.certificates import Sealer
 from ..files.lock import Lock
 from ..files.outputs import OutputFolder, private_entry, remove_unfinished, unprotected_share
 from ..files.volume import PRIVATE_MODE, write_json
@@ -23,7 +24,7 @@ from .account import FAILED, Account
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
 from .methods import METHODS, build
-from .process import starter_is_gone
+from .process import read_secret, starter_is_gone
 from .share import READY_FILE, Share
 from .workspace import FolderWorkspace
 
@@ -38,9 +39,10 @@ def main(job_folder: Path, share: Share) -> int:
     events = EventWriter(folder)
     try:
         job = Job.read(folder / JOB_FILE)
+        sealer = Sealer.from_text(read_secret()) if job.key else None
         os.set_blocking(0, False)
         progress = WatchedProgress(folder, events, len(share.of(job.cases)), starter_is_gone)
-        code, message = Run(job, job_folder, share, events, progress).run()
+        code, message = Run(job, job_folder, share, events, progress, sealer).run()
     except MedUnlearnableError as error:
         code, message = error.exit_code, str(error)
     except (MemoryError, OSError) as error:
@@ -53,13 +55,20 @@ class Run:
     """One run over the cases of a share: fit, protect each case and write it; rank 0 writes the manifests."""
 
     def __init__(
-        self, job: Job, job_folder: Path, share: Share, events: EventWriter, progress: WatchedProgress
+        self,
+        job: Job,
+        job_folder: Path,
+        share: Share,
+        events: EventWriter,
+        progress: WatchedProgress,
+        sealer: Sealer | None = None,
     ) -> None:
         self.job = job
         self.job_folder = job_folder
         self.share = share
         self.events = events
         self.progress = progress
+        self.sealer = sealer
         self.account = Account(job, job_folder, share.rank)
         self.cases = FileCases(job.cases)
         self.workspace = FolderWorkspace(job_folder, progress, job.device)
@@ -125,7 +134,7 @@ class Run:
         try:
             protected = method.protect(self.cases.load(case_id), self.workspace)
             self.progress.step("write", 0, 1)
-            entry = self.out.write(files, self.cases.stored(case_id), protected)
+            entry = self.out.write(files, self.cases.stored(case_id), protected, self.sealer)
             private = private_entry(files)
         except Cancelled:
             raise

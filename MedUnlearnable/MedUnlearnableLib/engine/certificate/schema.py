@@ -22,6 +22,7 @@ FORMAT = "mul-cert/1"
 #: A payload up to this size stands in the certificate itself.
 INLINE_BYTES = 1 << 20
 LARGEST_STATEMENT_BYTES = 1 << 16
+LONGEST_NAME = 200
 _LARGEST_AXIS = 1 << 20
 _MOST_VOXELS = 1 << 36
 _MOST_PAYLOAD_BYTES = 1 << 40
@@ -64,7 +65,8 @@ def base64_of(least: int, most: int | None = None) -> Check:
 
 
 def text_up_to(length: int) -> Check:
-    return lambda value: isinstance(value, str) and len(value) <= length
+    """One line without control characters: it will be shown on terminals."""
+    return lambda value: isinstance(value, str) and len(value) <= length and value.isprintable()
 
 
 def matching(pattern: str) -> Check:
@@ -160,7 +162,7 @@ CERTIFICATE = {
     "certificate_id": matching("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "created": matching(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"),
     "software": text_up_to(100),
-    "issuer": {"name": text_up_to(200), "public_key": is_public_key, "key_id": matching("[0-9a-f]{16}")},
+    "issuer": {"name": text_up_to(LONGEST_NAME), "public_key": is_public_key, "key_id": matching("[0-9a-f]{16}")},
     "method": {"name": text_up_to(100), "statement": _is_statement, "commitment": _SHA256},
     "protected": {
         "value_hash": _SHA256,

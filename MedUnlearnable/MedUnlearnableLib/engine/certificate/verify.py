@@ -99,11 +99,11 @@ def _verdict_of_unchanged(certificate: Certificate, trust: Trust, has_payload: b
     missing = "" if has_payload else "; its payload file is missing, so the original cannot be restored"
     if trust is Trust.TRUSTED:
         when = certificate.data["created"]
-        return Verdict(Kind.TRUSTED, f"unchanged since {by} signed it on {when[:10]} ({certificate.method}){missing}")
+        return Verdict(Kind.TRUSTED, f"signed by {by} on {when[:10]} ({certificate.method}){missing}")
     return Verdict(
         Kind.UNKNOWN_ISSUER,
-        f"unchanged since it was signed, but by a key you have not pinned: it calls itself {by}. Compare the "
-        f"fingerprint with the issuer, then pin the key{missing}",
+        f"signed by a key you have not pinned, which calls itself {by}; compare the fingerprint with the issuer, then "
+        f"pin the key{missing}",
     )
 
 
