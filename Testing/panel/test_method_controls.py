@@ -1,10 +1,9 @@
 """Each method shows what it needs, and nothing else; what is entered stays in the parameter node."""
 
-from dataclasses import replace
-
 import pytest
 from panel_helpers import MODULE, add_case, cell
 
+LOGO_OPTIONS = {"logo", "logos", "mode", "lesions", "placement", "models", "trustModels"}
 NAMES = {"umed": "UMed", "salm": "SALM", "medlocker": "MedLocker"}
 
 
@@ -13,12 +12,9 @@ def module(slicer_app, scripted_module, monkeypatch):
     """The panel in a version that has all three methods and knows all options."""
     import sys
 
-    from MedUnlearnableLib.jobs.methods import METHODS
     from MedUnlearnableLib.scene import logic
 
-    for key, name in NAMES.items():
-        monkeypatch.setitem(METHODS, key, METHODS.get(key) or replace(METHODS["umed"], name=name))
-    own = {"region", "classNames", "logo", "logos", "mode", "lesions", "placement", "key", "recipient"}
+    own = {"region", "classNames", "key", "recipient", *LOGO_OPTIONS}
     monkeypatch.setattr(logic, "OPTIONS", logic.OPTIONS | own)
     for name in [name for name in sys.modules if name.startswith("MedUnlearnableLib.panel")]:
         del sys.modules[name]  # they have looked at the methods already
@@ -44,7 +40,7 @@ def test_every_method_has_its_own_controls(module, ui):
     choose(module, "SALM")
     assert set(fields(module)) == {"region", "classNames"} | certificate
     choose(module, "MedLocker")
-    assert set(fields(module)) == {"logo", "logos", "mode", "lesions", "placement"} | certificate
+    assert set(fields(module)) == LOGO_OPTIONS | certificate
 
 
 def test_a_control_stays_away_while_the_logic_does_not_know_its_option(slicer_app, scripted_module):
@@ -84,7 +80,7 @@ def test_only_methods_for_classes_ask_for_a_label(module, ui):
     assert "choose the segmentation" in ui.statusLabel.text
     choose(module, "SALM")
     assert ui.labelEdit.visible
-    assert "give the class of 'scan'" in ui.protectButton.toolTip
+    assert "give the label of 'scan'" in ui.protectButton.toolTip
     ui.labelEdit.textEdited.emit("benign ")
     assert cell(ui.casesTable, 0, 2) == "benign"
     assert ui.protectButton.enabled

@@ -26,12 +26,13 @@ class Row:
     label: str
     imagesFolder: str
     labelsFolder: str
+    classesPath: str
     outputFolder: str
     interrupted: Interrupted | None  # a run in the output folder that can go on
 
     @classmethod
     def of(cls, pack: CaseRow) -> Row:
-        folders = pack.imagesFolder, pack.labelsFolder, pack.outputFolder
+        folders = pack.imagesFolder, pack.labelsFolder, pack.classesPath, pack.outputFolder
         nodes = _in_scene(pack.volume), _in_scene(pack.segmentation)
         interrupted = interrupted_run(Path(pack.outputFolder)) if pack.outputFolder else None
         return cls(*nodes, tuple(pack.segmentIDs), pack.label, *folders, interrupted)
@@ -47,7 +48,7 @@ class Row:
         if self.interrupted is not None:
             return going_on(self.interrupted)
         if self.imagesFolder:
-            return _("labels in {name}").format(name=self.labelsFolder)
+            return _("labels in {name}").format(name=self.labelsFolder) if self.labelsFolder else _("(none)")
         if self.segmentation is None:
             return _("(none)")
         there = self.segmentation.GetSegmentation()
@@ -64,15 +65,15 @@ class Row:
             return _("'{name}' holds no image; load it again or choose another.").format(name=self.volume.GetName())
         if self.segmentation is None and form.needs_segments:
             return _("choose the segmentation of '{name}'.").format(name=self.volume.GetName())
-        if form.has_labels and not self.label:
-            return _("give the class of '{name}' below the table.").format(name=self.volume.GetName())
+        if form.needs_labels and self.segmentation is None and not self.label:
+            return _("give the label of '{name}', below the table.").format(name=self.volume.GetName())
         if self.segmentation is not None and not all_segments(self.segmentation):
             return _("'{name}' holds no segment; draw one.").format(name=self.segmentation.GetName())
         return ""
 
     @property
     def scene_case(self) -> SceneCase:
-        return SceneCase(self.volume, self.segmentation, list(self.segmentIDs) or None)
+        return SceneCase(self.volume, self.segmentation, list(self.segmentIDs) or None, self.label or None)
 
 
 def reason_not_to_start(rows: list[Row], form: MethodForm) -> str:

@@ -20,6 +20,7 @@ from ..scene.interrupted import interrupted_run
 from ..scene.label_maps import label_map_for, segmentation_of
 from ..scene.sample_nodes import LABEL_ATTRIBUTE
 from .case_rows import Row, all_segments, background_volume, image_volumes, segmentation_for
+from .method_forms import MethodForm
 from .parameters import CaseRow, PanelParameters
 
 _ROWS_SHOWN = 5
@@ -28,10 +29,13 @@ IMAGE, SEGMENTS, LABEL, STATE = range(4)
 
 
 class CasesTable:
-    """Keeps table, editors and `parameters.cases` in step. `on_change` is called after every change by the user."""
+    """Keeps table, editors and `parameters.cases` in step. `form`: of the method at hand. `on_change` is called after
+    every change by the user.
+    """
 
-    def __init__(self, ui: Any, on_change: Callable[[], None]) -> None:
+    def __init__(self, ui: Any, form: Callable[[], MethodForm], on_change: Callable[[], None]) -> None:
         self.ui = ui
+        self.form = form
         self.on_change = on_change
         self.parameters: PanelParameters | None = None
         self.rows: list[Row] = []
@@ -63,8 +67,9 @@ class CasesTable:
         for widget in ("addCurrentButton", "addAllButton", "addFolderButton", "removeCaseButton", "caseEditor"):
             getattr(self.ui, widget).enabled = enabled
 
-    def show_labels(self, shown: bool) -> None:
-        """Classes are asked for by methods that need them."""
+    def show_labels(self) -> None:
+        """Classes are asked for where the method makes something of them."""
+        shown = self.form().has_labels
         self.ui.casesTable.setColumnHidden(LABEL, not shown)
         self.ui.labelEdit.visible = self.ui.labelEditLabel.visible = shown
 
@@ -197,12 +202,25 @@ class CasesTable:
         self._add([_row_of(volume, segmentation_for(volume, every)) for volume in new])
 
     def _add_folder(self, _checked: bool = False) -> None:
-        window = slicer.util.mainWindow()
+        """Asks for what the method needs of a folder; what it can do without may be cancelled."""
+        form, window = self.form(), slicer.util.mainWindow()
         images = qt.QFileDialog.getExistingDirectory(window, _("Folder of images"))
-        labels = images and qt.QFileDialog.getExistingDirectory(window, _("Folder of their labels"), images)
-        output = labels and qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
+        if not images:
+            return
+        title = _("Folder of their segmentations") if form.needs_segments else _("Segmentations (cancel: none)")
+        labels = qt.QFileDialog.getExistingDirectory(window, title, images)
+        if form.needs_segments and not labels:
+            return
+        classes = self._classes_of(str(images), bool(labels)) if form.has_labels else ""
+        output = qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
         if output and self._may_go_on(Path(str(output))):
-            self._add([CaseRow(None, None, [], "", str(images), str(labels), str(output))])
+            self._add([CaseRow(None, None, [], "", str(images), str(labels), classes, str(output))])
+
+    def _classes_of(self, images: str, has_segments: bool) -> str:
+        """A CSV; without one the folders of the images are their classes, or else their segments."""
+        title = _("Classes as CSV (cancel: a folder for each class, or the segments)")
+        chosen = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, images, "CSV (*.csv)")
+        return str(chosen) or ("" if has_segments else images)
 
     def _may_go_on(self, output: Path) -> bool:
         """Asks where a run in the folder was interrupted: it goes on as it was started, or not at all."""
@@ -227,4 +245,4 @@ class CasesTable:
 
 
 def _row_of(volume: Any, segmentation: Any) -> CaseRow:
-    return CaseRow(volume, segmentation, [], volume.GetAttribute(LABEL_ATTRIBUTE) or "", "", "", "")
+    return CaseRow(volume, segmentation, [], volume.GetAttribute(LABEL_ATTRIBUTE) or "", "", "", "", "")

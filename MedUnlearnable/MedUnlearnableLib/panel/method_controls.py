@@ -59,6 +59,8 @@ class MethodControls:
 
     def options(self) -> dict[str, Any]:
         """What the visible controls say, as options of the logic; what is left empty is left out."""
+        if self._parameters is None:
+            return {}
         texts = {control: getattr(self._parameters, control.option) for control in self._shown()}
         return {control.option: control.value_of(text.strip()) for control, text in texts.items() if text.strip()}
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..engine.medlocker.params import LESION_POLICIES, MODES, MOST_LOGOS, PLACEMENTS
 from ..engine.salm.params import REGIONS
+
+_UP_TO_MOST_LOGOS = tuple(str(number) for number in range(1, MOST_LOGOS + 1))
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class MethodForm:
     segments_label: str = _("Segments:")
     segments_tooltip: str = _("Where the image may change: these segments and a band around their contour.")
     needs_segments: bool = True
-    has_labels: bool = False
+    has_labels: bool = False  # it makes something of the class of a case
+    needs_labels: bool = False  # every case needs one, or segments that stand in for it
     controls: tuple[Control, ...] = ()
 
 
@@ -46,6 +50,7 @@ _FORMS = {
         segments_tooltip=_("What the region below refers to; needed unless the region is 'all'."),
         needs_segments=False,
         has_labels=True,
+        needs_labels=True,
         controls=(
             Control(
                 "region",
@@ -66,26 +71,41 @@ _FORMS = {
         segments_label=_("Lesions:"),
         segments_tooltip=_("What the logo must keep free: these segments, with a margin."),
         needs_segments=False,
+        has_labels=True,
         controls=(
             Control("logo", _("Logo:"), _("A text, or a PNG picture."), files=_("PNG (*.png)")),
-            Control("logos", _("Logos:"), _("How many logos in a slice."), choices=("1", "2", "3"), value_of=int),
+            Control("logos", _("Logos:"), _("How many logos in a slice."), choices=_UP_TO_MOST_LOGOS, value_of=int),
             Control(
                 "mode",
                 _("Mode:"),
                 _("translucent: the image shines through the logo. sealed: nothing of it remains under the logo."),
-                choices=("translucent", "sealed"),
+                choices=MODES,
             ),
             Control(
                 "lesions",
                 _("On lesions:"),
                 _("avoid: the logo never meets a lesion. off: it may. inside: it lies on one."),
-                choices=("avoid", "off", "inside"),
+                choices=LESION_POLICIES,
             ),
             Control(
                 "placement",
                 _("Place:"),
                 _("column: one place for the slices around the lesion. slice: one for each. volume: one for all."),
-                choices=("column", "slice", "volume"),
+                choices=PLACEMENTS,
+            ),
+            Control(
+                "models",
+                _("Model:"),
+                _("Description of a model that the logo shall mislead; empty: models trained on the labeled cases."),
+                files=_("Description (*.json)"),
+                value_of=lambda path: [path],
+            ),
+            Control(
+                "trustModels",
+                _("Trust it:"),
+                _("A TorchScript or exported model is a program. Say yes only if you trust who made it."),
+                choices=("no", "yes"),
+                value_of=lambda answer: answer == "yes",
             ),
         ),
     ),

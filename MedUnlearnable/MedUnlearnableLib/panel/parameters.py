@@ -25,6 +25,7 @@ class CaseRow:
     label: str  # class of the image, for methods that protect classification data
     imagesFolder: str  # not empty: this row is a folder
     labelsFolder: str
+    classesPath: str  # a CSV, or a folder for each class
     outputFolder: str
 
 
@@ -50,5 +51,7 @@ class PanelParameters:
     mode: Annotated[str, Default("translucent")]
     lesions: Annotated[str, Default("avoid")]
     placement: Annotated[str, Default("column")]
+    models: Annotated[str, Default("")]
+    trustModels: Annotated[str, Default("no")]
     key: Annotated[str, Default("")]
     recipient: Annotated[str, Default("")]

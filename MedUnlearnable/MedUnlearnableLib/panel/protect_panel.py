@@ -38,8 +38,8 @@ class ProtectPanel:
         self.logic = logic
         self.keeper = keeper
         self.parameters: PanelParameters | None = None
-        self.cases = CasesTable(ui, self.update)
         self.controls = MethodControls(ui, self._method_changed)
+        self.cases = CasesTable(ui, lambda: self.controls.form, self.update)
         self.results = ResultsSection(ui, self._tell_failure)
         self.curve = LossCurve(ui.curveLabel)
         self._watched: Run | None = None
@@ -60,7 +60,7 @@ class ProtectPanel:
         self._estimates = {}
         self.controls.set_parameters(parameters)
         self.cases.set_parameters(parameters)
-        self.cases.show_labels(self.controls.form.has_labels)
+        self.cases.show_labels()
         if parameters is not None:
             self._default_epsilon = self._epsilon_of_profile()
             self.ui.stateFileEdit.setCurrentPath(parameters.stateFile)
@@ -114,7 +114,7 @@ class ProtectPanel:
         ui.saveStateFileEdit.connect("currentPathChanged(QString)", partial(self._remember_path, "saveStateFile"))
 
     def _method_changed(self) -> None:
-        self.cases.show_labels(self.controls.form.has_labels)
+        self.cases.show_labels()
         self.update()
 
     def _running(self) -> bool:
@@ -128,7 +128,9 @@ class ProtectPanel:
 
     def _profile(self) -> tuple[str, str]:
         """What auto stands for, and why."""
-        return profile_of(self.controls.method, self.controls.profile, len(self.cases.rows))
+        options = self.controls.options()
+        labeled = [bool(row.label) for row in self.cases.rows]
+        return profile_of(self.controls.method, self.controls.profile, labeled, options)
 
     def _epsilon_of_profile(self) -> float | None:
         return default_epsilon(self.controls.method, self._profile()[0])
@@ -152,16 +154,22 @@ class ProtectPanel:
     def _update_budget(self, *_ignored: Any) -> None:
         """What epsilon means in stored units, for the selected row."""
         row = self.cases.selected()
-        can_be_told = row is not None and row.volume is not None and row.segmentation is not None
+        can_be_told = (
+            self._default_epsilon is not None
+            and row is not None
+            and row.volume is not None
+            and (row.segmentation is not None or not self.controls.form.needs_segments)
+        )
         self.ui.budgetLabel.text = self._budget_text(row) if row is not None and can_be_told else ""
 
     def _budget_text(self, row: Row) -> str:
         window, epsilon = self.ui.windowEdit.text.strip() or "auto", self.ui.epsilonSlider.value
-        key = (row.volume.GetID(), row.volume.GetMTime(), row.segmentation.GetMTime(), *row.segmentIDs, window, epsilon)
+        method, nodes = self.controls.method, [node for node in (row.volume, row.segmentation) if node is not None]
+        key = (method, *((node.GetID(), node.GetMTime()) for node in nodes), *row.segmentIDs, window, epsilon)
         if key not in self._estimates:
             try:
                 text = _("at most about \u00b1{budget}").format(
-                    budget=estimated_budget(row.scene_case, epsilon, window)
+                    budget=estimated_budget(method, row.scene_case, epsilon, window)
                 )
             except MedUnlearnableError as error:
                 text = str(error)
@@ -203,7 +211,10 @@ class ProtectPanel:
                 starters.append(partial(self.logic.resumeFolder, row.outputFolder))
             elif row.imagesFolder:
                 folders = row.imagesFolder, row.labelsFolder, row.outputFolder
-                starters.append(partial(self.logic.startProtectFolder, *folders, method=method, **options))
+                classes = row.classesPath or None
+                starters.append(
+                    partial(self.logic.startProtectFolder, *folders, method=method, classes=classes, **options)
+                )
         return starters
 
     def _options(self) -> dict[str, Any]:
