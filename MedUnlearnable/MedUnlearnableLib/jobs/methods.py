@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine import umed
+from ..engine import medlocker, salm, umed
 from ..engine.errors import Refused, UsageError
 from ..engine.method import Method, State
 from ..engine.streams import RandomStreams
@@ -42,7 +42,35 @@ METHODS = {
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,
     ),
+    "salm": MethodKind(
+        name=salm.METHOD,
+        profiles=salm.PROFILES,
+        trained_profiles=salm.TRAINED_PROFILES,
+        auto_profile=lambda job: ("standard", "measured to hold best, and needs no training"),
+        refuse_bad_choices=lambda choices: salm.SALMParams(**choices),
+        new=lambda profile, choices, streams: salm.SALM(salm.SALMParams(profile=profile, **choices), streams),
+        from_state=salm.SALM.from_state,
+    ),
+    "medlocker": MethodKind(
+        name=medlocker.METHOD,
+        profiles=medlocker.PROFILES,
+        trained_profiles=medlocker.TRAINED_PROFILES,
+        auto_profile=lambda job: medlocker.auto_profile(
+            len(job.parameters.get("models", ())), sum(case.classes is not None for case in job.cases)
+        ),
+        refuse_bad_choices=lambda choices: _medlocker_params(choices),
+        new=lambda profile, choices, streams: medlocker.MedLocker(
+            _medlocker_params({"profile": profile, **choices}), streams
+        ),
+        from_state=medlocker.MedLocker.from_state,
+    ),
 }
+
+
+def _medlocker_params(choices: Mapping[str, Any]) -> medlocker.MedLockerParams:
+    if "epsilon" in choices:
+        raise UsageError("MedLocker's mark is meant to be seen and has no budget; leave --epsilon out")
+    return medlocker.MedLockerParams(**choices)
 
 
 def build(job: Job) -> tuple[Method, str]:

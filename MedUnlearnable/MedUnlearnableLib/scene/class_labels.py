@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ def with_classes(
     `class_names`: all classes in their order; None: those of the saved state, if there is one, else of the cases.
     """
     names = class_names or (names_in_state(state) if state else None)
-    labels = {case_id: case.label or case.volumeNode.GetAttribute(LABEL_ATTRIBUTE) for case_id, case in cases.items()}
+    labels = {case_id: _label_of(case) for case_id, case in cases.items()}
     if not any(labels.values()) and all(case.label is not None for case in files):
         table = from_segments(((case.id, load_case(case)[1].segments) for case in files), names)
     else:
@@ -39,3 +39,12 @@ def with_classes(
                 )
         table = of_labels({case_id: label for case_id, label in labels.items() if label}, names)
     return [replace(case, classes=table.cases[case.id]) for case in files]
+
+
+def has_label(cases: Iterable[SceneCase]) -> bool:
+    """Whether any case says of itself which class it shows."""
+    return any(_label_of(case) for case in cases)
+
+
+def _label_of(case: SceneCase) -> str | None:
+    return case.label or case.volumeNode.GetAttribute(LABEL_ATTRIBUTE)

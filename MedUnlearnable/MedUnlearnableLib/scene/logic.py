@@ -9,6 +9,7 @@ from typing import Any
 from ..engine.errors import Refused, UsageError
 from ..files.cases import find_cases
 from ..files.labeled_cases import find_labeled_cases
+from ..files.logo import logo_of
 from ..jobs.job import Job
 from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
@@ -16,9 +17,15 @@ from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 __all__ = ["OPTIONS", "FolderJob", "MedUnlearnableLogic", "Outcome", "ProtectJob", "SceneCase"]
 
 #: What `protect` and its like take beside the cases; the panel shows a control for each that it knows.
-OPTIONS = frozenset({"profile", "epsilon", "window", "seed", "device", "state", "saveState", "region", "classNames"})
-#: Those that go to the method as they are.
-_PARAMETERS = ("region",)
+OPTIONS = frozenset(
+    {"profile", "epsilon", "window", "seed", "device", "state", "saveState", "region", "classNames"}
+    | {"logo", "logos", "mode", "lesions", "placement", "models", "trustModels"}
+)
+#: Those that go to the method, by its own names.
+_PARAMETERS = {
+    **{name: name for name in ("region", "logo", "logos", "mode", "lesions", "placement", "models")},
+    "trustModels": "trust_models",
+}
 
 
 class MedUnlearnableLogic:
@@ -37,7 +44,10 @@ class MedUnlearnableLogic:
 
         Options as on the command line: profile, epsilon (in 1/255 of the window), window ("auto", "ct", "mr" or
         "LO,HI"), seed, device, state and saveState (paths); SALM: region and classNames (all classes, in their order).
-        `label`: the class of the volume, for SALM. Raises Refused with one sentence when it cannot be done.
+        MedLocker: logo (a text, or the path of a PNG), logos (1 to 3), mode ("translucent", "sealed"), lesions
+        ("avoid", "off", "inside"), placement ("column", "slice", "volume"), models (descriptions), trustModels.
+        `label`: the class of the volume, for SALM and MedLocker. Raises Refused with one sentence when it cannot be
+        done.
         """
         return self.protectCases([SceneCase(volumeNode, segmentationNode, segmentIDs, label)], method, **options)[0]
 
@@ -62,7 +72,7 @@ class MedUnlearnableLogic:
     ) -> FolderJob:
         """Starts protecting a folder of files into the new folder `out`, as the command line does.
 
-        `classes`: for SALM a CSV, or a folder for each class.
+        `classes`: for SALM and MedLocker a CSV, or a folder for each class.
         """
         given = _job_options(options)
         class_names = given.pop("class_names", None)
@@ -70,6 +80,10 @@ class MedUnlearnableLogic:
         if method.lower() == "salm":
             needs_segments = options.get("region", "all") != "all"
             cases, _ = find_labeled_cases(*where, Path(classes) if classes else None, class_names, needs_segments)
+        elif classes:
+            cases, _ = find_labeled_cases(*where, Path(classes), class_names, segments_needed=labels is not None)
+        elif method.lower() == "medlocker":
+            cases = find_cases(*where, label_needed=labels is not None)
         else:
             cases = find_cases(*where)
         folder = Path(out)
@@ -94,5 +108,9 @@ def _job_options(options: dict[str, Any]) -> dict[str, Any]:
     for name, own in (("saveState", "save_state"), ("classNames", "class_names")):
         if name in given:
             given[own] = given.pop(name)
-    given["parameters"] = {name: given.pop(name) for name in _PARAMETERS if name in given}
+    if "logo" in given:
+        given["logo"] = logo_of(given["logo"])
+    if "models" in given:
+        given["models"] = [str(Path(path).resolve()) for path in given["models"]]
+    given["parameters"] = {own: given.pop(name) for name, own in _PARAMETERS.items() if name in given}
     return {name: Path(value) if name in ("state", "save_state") else value for name, value in given.items()}

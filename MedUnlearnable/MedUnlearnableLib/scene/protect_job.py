@@ -20,7 +20,7 @@ from ..jobs.events import Event
 from ..jobs.job import Job
 from ..jobs.runner import RunningJob, start
 from . import segments, volumes
-from .class_labels import with_classes
+from .class_labels import has_label, with_classes
 
 _SECONDS_BETWEEN_POLLS = 0.02
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
@@ -128,7 +128,7 @@ class ProtectJob:
                 segments.export(case.segmentationNode, case.segmentIDs, case.volumeNode, label)
             files.append(CaseFiles(case_id, image, label, volumes.modality_of(case.volumeNode)))
         class_names = options.pop("class_names", None)
-        if method.lower() == "salm":
+        if method.lower() == "salm" or (method.lower() == "medlocker" and has_label(self._cases.values())):
             files = with_classes(files, self._cases, class_names, options.get("state"))
         out, private = self._folder / "out", self._folder / "private"
         return start(Job(method.lower(), tuple(files), out, private, **options))
