@@ -12,9 +12,9 @@ from ..window_rules import WindowSetting
 PROFILES = ("instant", "standard", "paper")
 TRAINED_PROFILES = ("paper",)  # those that need PyTorch
 #: Default budget by profile, a fraction of the window.
-DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 4 / 255, "paper": 8 / 255}
+DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 5 / 255, "paper": 8 / 255}
 #: Default share of the allowed pixels that a mask takes; of `paper` in one step, its cap is a parameter of its own.
-DEFAULT_SHARE = {"instant": 0.3, "standard": 0.3, "paper": 0.1}
+DEFAULT_SHARE = {"instant": 0.3, "standard": 0.25, "paper": 0.1}
 REGIONS = ("all", "inside", "outside", "band")
 REFRESHES = ("step", "round", "once")
 NOISES = ("sample", "class")

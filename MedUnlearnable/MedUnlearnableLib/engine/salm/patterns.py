@@ -2,10 +2,11 @@
 
     pattern(j, i) = sign(cos(2 pi (f_j j + f_i i) + phase))
 
-f_j, f_i in cycles a pixel, at most 1/2. The first three wave vectors are the checkerboard and the stripes along rows
-and columns. Each further one is the farthest from all before it, among those of which one part is near 1/2: so patterns
-are easy to tell from each other and, unlike lower frequencies, from the image. Mirroring does not take one to another,
-since no two differ by a sign alone. The key shuffles which class gets which pattern, and draws the phases.
+f_j, f_i in cycles a pixel, at most 1/2. The first three wave vectors are the stripes along columns and rows, which lose
+less in an interpolation than the third, the checkerboard. Each further one is the farthest from all before it, among
+those of which one part is near 1/2: so patterns are easy to tell from each other and, unlike lower frequencies, from
+the image. Mirroring does not take one to another, since no two differ by a sign alone. The key shuffles which class
+gets which pattern, and draws the phases.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 #: A wave vector has one part of at least this, in cycles a pixel: periods up to 2.7 pixels.
 NEAR_NYQUIST = 3 / 8
-_FIRST = ((0.5, 0.5), (0.0, 0.5), (0.5, 0.0))
+_FIRST = ((0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
 
 
 def wave_vectors(count: int) -> list[tuple[float, float]]:
