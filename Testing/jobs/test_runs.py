@@ -227,3 +227,28 @@ def test_info_says_what_is_installed(cli: Any) -> None:
     ended = cli.run("info", "--json")
     assert ended.code == 0
     assert {"medunlearnable", "python", "numpy", "device", "memory"} <= json.loads(ended.out).keys()
+
+
+def test_a_data_set_of_nnunet_is_protected_whole_and_resumed_from_another_folder(
+    tmp_path: Path, cli: Any, volumes: Any
+) -> None:
+    """Channels together, what has no labels named, and relative paths that mean the same from elsewhere."""
+    root = tmp_path / "in" / "Dataset001"
+    for name in ("imagesTr/a_0000", "imagesTr/a_0001", "imagesTs/t_0000", "imagesTs/t_0001"):
+        volumes.add(root / name.split("/")[0], name.split("/")[1], image=volumes.tissue(len(name)))
+    for path in root.rglob("*_seg.nii.gz"):
+        path.unlink()
+    volumes.add(root / "labels", "a", image=volumes.ball())
+    (root / "labels").rename(root / "labelsTr")
+    (root / "labelsTr" / "a_seg.nii.gz").unlink()
+    (root / "dataset.json").write_text('{"channel_names": {"0": "T1", "1": "T2"}, "file_ending": ".nii.gz"}')
+    ended = cli.run("protect", "umed", "--images", "in/Dataset001", "--out", "out", cwd=tmp_path)
+    assert ended.code == 0, ended.err
+    sentence = "imagesTs: 2 files without labels are left out, neither protected nor copied"
+    assert f"warning: {sentence}" in ended.err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["warnings"] == [sentence]
+    assert manifest["cases"][0]["images"] == ["imagesTr/a_0000.nii.gz", "imagesTr/a_0001.nii.gz"]
+    again = cli.run("protect", "umed", "--images", "Dataset001", "--out", "../out", "--resume", cwd=tmp_path / "in")
+    assert again.code == 0, again.err
+    assert "1 cases are finished" in again.out

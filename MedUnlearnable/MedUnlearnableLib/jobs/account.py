@@ -82,7 +82,7 @@ class Account:
         saved, lines = self.saved_state(), self.lines()
         if saved is None or not self.finished_any:
             return
-        run = {**saved["run"], "complete": len(lines) == len(self._files)}
+        run = {**saved["run"], "complete": len(lines) == len(self._files), "warnings": list(self.job.warnings)}
         self._out.write_manifest(run, [line["entry"] for line in lines.values()])
         header = State.from_json(saved["state"]).header
         secrets = {**run, "seed": header["seed"], "state": header}  # trained weights are in the job folder

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from ..files.cases import CaseFiles
+from ..files.nnunet import left_out
 from ..files.volume import PRIVATE_MODE, read_json, write_json
 
 _FORMAT = "medunlearnable-job/1"
 JOB_FILE = "job.json"
-_PATHS = ("out", "private", "state", "save_state", "image", "label")
+_PATHS = ("out", "private", "state", "save_state", "image", "label", "more_channels", "root")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class Job:
             data[name] = Path(data[name]) if data[name] else None
         return cls(cases=cases, recipient=tuple(data.pop("recipient")), **data)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be said of the cases as a whole, one sentence each."""
+        images = [path for case in self.cases for path in case.images]
+        roots = {case.root for case in self.cases if case.root}
+        return tuple(sentence for root in sorted(roots) if (sentence := left_out(root, images)))
+
     def differences(self, path: Path) -> list[str]:
         """The options in which the job written at `path` differs; relative paths count from where each was started."""
         stored = read_json(path)
@@ -74,6 +82,8 @@ def _with_whole_paths(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A job in JSON, with its paths as they are from anywhere."""
 
     def whole(name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return [whole(name, one) for one in value]
         return str((folder / value).resolve()) if value and name in _PATHS else value
 
     cases = [{name: whole(name, value) for name, value in case.items()} for case in data["cases"]]

@@ -122,6 +122,8 @@ class Run:
         self.events.write(
             "started", method=METHODS[self.job.method].name, profile=method.params.profile, why=why, finished=finished
         )
+        for warning in self.job.warnings:
+            self.events.write("warning", message=warning)
         if saved is None or not saved["fitted"]:
             if self.job.state is None:
                 method.fit(self.cases, self.workspace)
