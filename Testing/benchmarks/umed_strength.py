@@ -40,12 +40,13 @@ from MedUnlearnableLib.engine.baselines import (
 )
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Geometry
 from MedUnlearnableLib.engine.errors import MedUnlearnableError
+from MedUnlearnableLib.engine.method import State
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.quality import measure
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
 from MedUnlearnableLib.engine.window import IntensityWindow
-from MedUnlearnableLib.files.volume import write_atomically
+from MedUnlearnableLib.files.volume import read_json, write_atomically, write_json
 from MedUnlearnableLib.jobs.workspace import FolderWorkspace
 from numpy.typing import NDArray
 
@@ -173,13 +174,16 @@ Made = tuple[Pictures, dict[str, Any]]
 
 
 def trained(cohort: Cohort, **params: Any) -> UMed:
-    """UMed after `fit`, which goes on where it was interrupted."""
-    name = "_".join([cohort.name, *(f"{value}" for value in params.values())])
-    folder = BUILD / name
+    """UMed after `fit`, which goes on where it was interrupted; once done, its state is kept."""
+    folder = BUILD / cohort.name / "_".join(f"{value}" for value in params.values())
+    state = folder / "state.json"
+    if state.exists():
+        return UMed.from_state(State.from_json(read_json(state)))
     folder.mkdir(parents=True, exist_ok=True)
     method = UMed(UMedParams(**params), RandomStreams.from_number(0))
-    cases = tuple(cohort.case(number, label) for number, label in enumerate(cohort.labels))
+    cases = tuple(cohort.case(*pair) for pair in enumerate(cohort.labels))
     method.fit(CasesInMemory(cases), FolderWorkspace(folder, Progress(), DEVICE))
+    write_json(state, method.state().to_json())
     return method
 
 
@@ -244,14 +248,11 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
 
 def made(set_name: str, arm: str) -> Made:
     """What the arm makes, kept in build/strength."""
-    path = BUILD / f"{set_name}_{arm}.npz"
+    path = BUILD / set_name / f"{arm}.npz"
     if not path.exists():
         images, settings = ARMS[arm](cohort(set_name))
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            np.savez_compressed(file, images=images, settings=json.dumps(settings))
-        unfinished.replace(path)
+        write_atomically(path, lambda file: np.savez_compressed(file, images=images, settings=json.dumps(settings)))
     kept = np.load(path)
     return kept["images"], json.loads(str(kept["settings"]))
 
