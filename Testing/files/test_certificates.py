@@ -10,9 +10,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from dicom_helpers import some_volume, write_series
+from MedUnlearnableLib import __version__
 from MedUnlearnableLib.engine.case import Case, Geometry
 from MedUnlearnableLib.engine.certificate.canonical import text_of
 from MedUnlearnableLib.engine.certificate.keys import PrivateKey, PublicKey
@@ -180,6 +182,16 @@ def test_hounsfield_units_of_a_dicom_series_are_restored_in_nrrd(tmp_path):
     back, expected = (sitk.GetArrayFromImage(sitk.ReadImage(n)) for n in (str(tmp_path / "back.nrrd"), names))
     np.testing.assert_array_equal(back, expected)
     assert back.min() < 0
+
+
+def test_a_restored_dicom_series_is_no_longer_called_protected(tmp_path):
+    protected = protect(write_dicom(tmp_path, VOLUMES["int16"]), tmp_path / "out")
+    restore_file(protected, tmp_path / "back", ISSUER, trusted)
+    marked, back = (pydicom.dcmread(folder / "00.dcm") for folder in (protected, tmp_path / "back"))
+    assert marked.SeriesDescription == "thorax (not for diagnosis)"
+    assert back.SeriesDescription == "thorax"
+    assert back.DerivationDescription.endswith(f"original values restored by MedUnlearnable {__version__}")
+    assert back.SeriesInstanceUID != marked.SeriesInstanceUID
 
 
 def test_a_copy_that_cannot_hold_the_original_is_refused_and_nothing_written(tmp_path):

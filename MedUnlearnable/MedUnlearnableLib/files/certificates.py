@@ -21,6 +21,7 @@ from ..engine.certificate.frame import Image
 from ..engine.certificate.keys import PrivateKey, PublicKey
 from ..engine.certificate.restore import Restored, restore
 from ..engine.certificate.seal import MethodStatement, seal
+from ..engine.certificate.values import bits
 from ..engine.certificate.verify import Kind, TrustIn, Verdict, verify
 from ..engine.errors import Refused
 from ..engine.record import Protected
@@ -152,7 +153,7 @@ def restore_file(
     path = _found_certificate(image, certificate)
     if out.exists():
         raise Refused(f"--out {out} exists already; give a new name, nothing is overwritten")
-    stored = formats.read(image)
+    stored = formats.read(image).as_original
     _refuse_other_name(stored, out)
     with _open_payload(path) as payload:
         restored = restore(read_bytes(path), image_of(stored), opener, trust_in, payload)
@@ -174,7 +175,10 @@ def restore_file(
 def _refuse_other(made: Path, out: Path, array: NDArray[Any]) -> None:
     """Reads back what is to become `out`."""
     back = formats.read(made).array
-    if back.dtype != array.dtype or back.tobytes() != np.asarray(array, back.dtype).tobytes():
+    planes = range(array.shape[1])
+    if back.shape != array.shape or not all(
+        np.array_equal(bits(back[:, k], back.dtype), bits(array[:, k], back.dtype)) for k in planes
+    ):
         raise Refused(f"{out}: what was read back differs from what was written; the disk may be faulty")
 
 

@@ -45,7 +45,8 @@ class StoredImage:
     """An image as the file holds it. `array` [C, D, H, W], the file's dtype and byte order, read-only.
 
     `write_to(file, array)` writes a file that differs from this one in its voxels only. A series of files (`parts`)
-    takes an empty folder in place of the open file. `write_marked`: where the format has a word for visible marks.
+    takes an empty folder in place of the open file. `write_marked`, `write_restored`: where the format has words for
+    visible marks, and for the original given back.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class StoredImage:
     data: DataFile | None = None  # where `path` is a header only; to be written before it
     channels: tuple[StoredImage, ...] = ()  # the files, where `array` is made of several
     write_marked: Callable[[Any, NDArray[Any]], None] | None = None  # as `write_to`, for marks that can be seen
+    write_restored: Callable[[Any, NDArray[Any]], None] | None = None  # as `write_to`, for the original given back
 
     @property
     def files(self) -> tuple[StoredImage, ...]:
@@ -70,6 +72,11 @@ class StoredImage:
     def with_visible_marks(self) -> StoredImage:
         """The same, but written as an image that bears marks, if its format knows the difference."""
         return self if self.write_marked is None else replace(self, write_to=self.write_marked)
+
+    @property
+    def as_original(self) -> StoredImage:
+        """The same, but written as an image that is no longer protected, if its format knows the difference."""
+        return self if self.write_restored is None else replace(self, write_to=self.write_restored)
 
 
 def refuse_dtype(path: Path, found: object, remedy: str = "convert it to int16, int32 or float32") -> Refused:

@@ -32,27 +32,36 @@ _NOT_KEPT = (
 )
 
 
-def write(sources: Sequence[Path], target: IO[bytes] | Path, array: NDArray[Any], burned_in: bool = False) -> None:
+def write(
+    sources: Sequence[Path],
+    target: IO[bytes] | Path,
+    array: NDArray[Any],
+    burned_in: bool = False,
+    restored: bool = False,
+) -> None:
     """One file for each source, with its name, into the folder `target`; or the only one into the open file `target`.
 
     The same voxels always get the same identifiers, so a run that is resumed repeats its bytes. `burned_in`: marks
-    that can be seen are in the pixels.
+    that can be seen are in the pixels. `restored`: the original values of a protected series, so it is marked no more.
     """
     fingerprint = voxels_sha256(array)
     for number, source in enumerate(sources):
-        content = _derive(source, array[:, number], fingerprint, burned_in)
+        content = _derive(source, array[:, number], fingerprint, burned_in, restored)
         if isinstance(target, Path):
             (target / source.name).write_bytes(content)
         else:
             target.write(content)
 
 
-def _derive(source: Path, plane: NDArray[Any], fingerprint: str, burned_in: bool) -> bytes:
+def _derive(source: Path, plane: NDArray[Any], fingerprint: str, burned_in: bool, restored: bool) -> bytes:
     """The source with other voxels. What is not named here stays as it is, private tags too."""
     data = read_header(source).header  # what follows the pixels is a signature, no longer valid
     with quiet_damage(source):
         _refer_to_source(data)
-        _mark(data)
+        if restored:
+            _unmark(data)
+        else:
+            _mark(data)
         for keyword in _NOT_KEPT:
             if keyword in data:
                 delattr(data, keyword)
@@ -83,15 +92,23 @@ def _refer_to_source(data: Any) -> None:
     data.SourceImageSequence = [item]
 
 
+def _unmark(data: Any) -> None:
+    _describe(data, f"original values restored by MedUnlearnable {__version__}")
+    data.SeriesDescription = str(data.get("SeriesDescription") or "").removesuffix(_SERIES_MARK.strip()).rstrip()
+
+
 def _mark(data: Any) -> None:
     given = data.get("ImageType") or []
     values = [given] if isinstance(given, str) else list(given)
     data.ImageType = ["DERIVED", "SECONDARY", *values[2:]]
-    earlier = f"{data.DerivationDescription}; " if data.get("DerivationDescription") else ""
-    note = f"protected by MedUnlearnable {__version__}: {NOT_FOR_DIAGNOSIS}"
-    data.DerivationDescription = (earlier + note)[-_DERIVATION_LENGTH:]
+    _describe(data, f"protected by MedUnlearnable {__version__}: {NOT_FOR_DIAGNOSIS}")
     description = str(data.get("SeriesDescription") or "")
     data.SeriesDescription = description[: _DESCRIPTION_LENGTH - len(_SERIES_MARK)] + _SERIES_MARK
+
+
+def _describe(data: Any, note: str) -> None:
+    earlier = f"{data.DerivationDescription}; " if data.get("DerivationDescription") else ""
+    data.DerivationDescription = (earlier + note)[-_DERIVATION_LENGTH:]
 
 
 def _set_pixels(data: Any, plane: NDArray[Any]) -> None:

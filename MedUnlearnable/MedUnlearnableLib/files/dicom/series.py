@@ -57,12 +57,16 @@ def read(path: Path) -> StoredImage:
     def write_marked(target: IO[bytes] | Path, array: NDArray[Any]) -> None:
         derived.write([instance.path for instance in instances], target, array, burned_in=True)
 
+    def write_restored(target: IO[bytes] | Path, array: NDArray[Any]) -> None:
+        derived.write([instance.path for instance in instances], target, array, restored=True)
+
     return StoredImage(
         path=path,
         array=_voxels(instances),
         geometry=_geometry(path, instances),
         write_to=write_to,
         write_marked=write_marked,
+        write_restored=write_restored,
         units=_units(first),
         modality="picture" if pixels.samples_of(first) == 3 else first.modality,
         padding=pixels.padding_of(first),
