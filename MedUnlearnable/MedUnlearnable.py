@@ -42,7 +42,10 @@ class MedUnlearnable(ScriptedLoadableModule):
             "Protects medical images against training without permission: people see what they need, training a model "
             "on the images does not pay. A deterrent, not encryption. Protected is not de-identified."
         )
-        self.parent.acknowledgementText = _("Implements the published idea of UMed (Lin et al., arXiv 2403.14250).")
+        self.parent.acknowledgementText = _(
+            "Implements the published ideas of UMed (Lin et al., arXiv 2403.14250), SALM (Sun et al., arXiv 2403.10573) "
+            "and MedLocker (Pu et al., arXiv 2303.09858)."
+        )
         self.runs = RunKeeper()
         self.quit_guard: QuitGuard | None = None
         slicer.app.connect("startupCompleted()", self._application_started)
@@ -132,21 +135,20 @@ class MedUnlearnableLogic(ScriptedLoadableModuleLogic, scene_logic.MedUnlearnabl
 
 
 class MedUnlearnableTest(ScriptedLoadableModuleTest):
-    """Self test: really protects a small volume with every method and profile of this version."""
+    """Self test: really protects small volumes with every method; trained profiles where PyTorch is there."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
         self.setUp()
-        self.test_instant_changes_the_segments_and_nothing_else()
+        self.test_every_method_changes_what_it_may_and_nothing_else()
 
-    def test_instant_changes_the_segments_and_nothing_else(self) -> None:
-        from MedUnlearnableLib.scene.self_test import protect_small_volume
+    def test_every_method_changes_what_it_may_and_nothing_else(self) -> None:
+        from MedUnlearnableLib.scene import self_test
 
-        self.delayDisplay("Protecting a small volume (UMed, profile instant; it needs no torch)")
-        protect_small_volume(MedUnlearnableLogic())
-        self.delayDisplay("Only the segments and their contour changed, within the budget")
+        self_test.run(MedUnlearnableLogic(), self.delayDisplay)
+        self.delayDisplay("Only voxels that may change did, within the budget; the inputs are as they were")
 
 
 def parameters_of(node: Any) -> PanelParameters:

@@ -473,11 +473,19 @@ def test_progress_comes_while_the_job_runs(module, ui):
     assert any(text.startswith("CT: ") and "(1/1)" in text for text in shown), shown
 
 
-def test_the_self_test_of_the_module_protects_a_volume(module):
-    import MedUnlearnable
+def test_the_self_test_of_the_module_protects_by_every_method(module, caplog):
+    import importlib.util
+    import logging
 
+    import MedUnlearnable
+    from MedUnlearnableLib.jobs.methods import METHODS
+
+    caplog.set_level(logging.INFO)
     MedUnlearnable.MedUnlearnableTest().runTest()
-    assert len(protected_volumes()) == 1
+    there = {node.GetAttribute("MedUnlearnable.method") for node in protected_volumes()}
+    assert there == {kind.name for kind in METHODS.values()}
+    without_torch = importlib.util.find_spec("torch") is None
+    assert ("PyTorch is not installed" in caplog.text) == without_torch
 
 
 def test_nothing_is_left_in_the_temporary_folder(module, ui):

@@ -16,6 +16,7 @@ from ..engine.streams import RandomStreams
 from ..engine.umed import UMed, UMedParams
 from ..engine.window_rules import WindowSetting, units_of
 from ..files.cases import CaseFiles
+from ..files.classes import CaseClasses
 from ..jobs.job import Job
 from ..jobs.methods import METHODS
 from . import segments, volumes
@@ -28,7 +29,7 @@ def profile_of(method: str, profile: str, labeled: Sequence[bool], parameters: M
     """The profile that a run takes, and why. `labeled`: for each case whether its class is known."""
     if profile != "auto":
         return profile, "asked for"
-    some_class = Classes(("a", "b"), ((0,),))
+    some_class = CaseClasses(("a", "b"), (0,))
     files = [
         CaseFiles(f"case{number}", Path(), None, classes=some_class if known else None)
         for number, known in enumerate(labeled)
