@@ -43,8 +43,8 @@ class MedUnlearnable(ScriptedLoadableModule):
             "on the images does not pay. A deterrent, not encryption. Protected is not de-identified."
         )
         self.parent.acknowledgementText = _(
-            "Implements the published ideas of UMed (Lin et al., arXiv 2403.14250), SALM (Sun et al., arXiv 2403.10573) "
-            "and MedLocker (Pu et al., arXiv 2303.09858)."
+            "Implements the published ideas of UMed (Lin et al., arXiv 2403.14250), SALM (Sun et al., arXiv "
+            "2403.10573) and MedLocker (Pu et al., arXiv 2303.09858)."
         )
         self.runs = RunKeeper()
         self.quit_guard: QuitGuard | None = None

@@ -477,8 +477,9 @@ def test_the_self_test_of_the_module_protects_by_every_method(module, caplog):
     import importlib.util
     import logging
 
-    import MedUnlearnable
     from MedUnlearnableLib.jobs.methods import METHODS
+
+    import MedUnlearnable
 
     caplog.set_level(logging.INFO)
     MedUnlearnable.MedUnlearnableTest().runTest()
