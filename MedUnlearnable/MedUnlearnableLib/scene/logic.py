@@ -38,6 +38,7 @@ class MedUnlearnableLogic:
         method: str = "UMed",
         segmentIDs: Sequence[str] | None = None,
         label: str | None = None,
+        lesionROIs: Sequence[Any] = (),
         **options: Any,
     ) -> Any:
         """Protects one volume and returns the new volume node.
@@ -46,10 +47,11 @@ class MedUnlearnableLogic:
         "LO,HI"), seed, device, state and saveState (paths); SALM: region and classNames (all classes, in their order).
         MedLocker: logo (a text, or the path of a PNG), logos (1 to 3), mode ("translucent", "sealed"), lesions
         ("avoid", "off", "inside"), placement ("column", "slice", "volume"), models (descriptions), trustModels.
-        `label`: the class of the volume, for SALM and MedLocker. Raises Refused with one sentence when it cannot be
-        done.
+        `label`: the class of the volume, for SALM and MedLocker. `lesionROIs`: markups ROIs that MedLocker keeps free.
+        Raises Refused with one sentence when it cannot be done.
         """
-        return self.protectCases([SceneCase(volumeNode, segmentationNode, segmentIDs, label)], method, **options)[0]
+        case = SceneCase(volumeNode, segmentationNode, segmentIDs, label, lesionROIs)
+        return self.protectCases([case], method, **options)[0]
 
     def protectCases(self, cases: Sequence[SceneCase], method: str = "UMed", **options: Any) -> list[Any]:
         """Protects the cases as one data set, and returns the new volume nodes; options as of `protect`."""

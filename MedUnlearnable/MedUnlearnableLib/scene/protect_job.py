@@ -21,6 +21,7 @@ from ..jobs.job import Job
 from ..jobs.runner import RunningJob, start
 from . import segments, volumes
 from .class_labels import has_label, with_classes
+from .lesion_boxes import boxes_of
 
 _SECONDS_BETWEEN_POLLS = 0.02
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
@@ -30,13 +31,15 @@ _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: 
 class SceneCase:
     """A volume with the segments that say where it may change. `segmentIDs` None: all of them.
 
-    `label`: the class of a case for SALM; None: what the attribute `MedUnlearnable.label` of the volume says.
+    `label`: the class of a case; None: what the attribute `MedUnlearnable.label` of the volume says. `lesionROIs`:
+    markups ROIs that MedLocker keeps free.
     """
 
     volumeNode: Any
     segmentationNode: Any = None
     segmentIDs: Sequence[str] | None = None
     label: str | None = None
+    lesionROIs: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,9 @@ class ProtectJob:
         class_names = options.pop("class_names", None)
         if method.lower() == "salm" or (method.lower() == "medlocker" and has_label(self._cases.values())):
             files = with_classes(files, self._cases, class_names, options.get("state"))
+        boxes = {case_id: boxes_of(case.lesionROIs, case.volumeNode) for case_id, case in self._cases.items()}
+        if any(boxes.values()):
+            options["parameters"] = {**options["parameters"], "boxes": {k: rows for k, rows in boxes.items() if rows}}
         out, private = self._folder / "out", self._folder / "private"
         return start(Job(method.lower(), tuple(files), out, private, **options))
 

@@ -26,8 +26,8 @@ class MedLockerParams:
     """What the owner chose.
 
     logo: a text, or a PNG as "data:image/png;base64,...". models: JSON descriptions of target models (targets.py).
-    boxes: case to rows of [slice or None, x0, y0, x1, y1], half-open, stored pixels; they take the place of the
-    segments. margin_mm: kept free around segments. slab_mm: how far beyond the lesion slices a column reaches.
+    boxes: case to rows of [slice or None, x0, y0, x1, y1], half-open, stored pixels, kept free as segments are, but
+    without a margin. margin_mm: kept free around segments. slab_mm: how far beyond the lesions a column reaches.
     """
 
     profile: str = "standard"  # instant: a keyed place, without any model

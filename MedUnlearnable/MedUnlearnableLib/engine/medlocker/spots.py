@@ -99,22 +99,20 @@ def planes_of(
 
 
 def known_boxes(case: Case, params: MedLockerParams) -> dict[int, list[Box]] | None:
-    """Boxes by slice: the given ones, else those of the segments. None: nothing is known of lesions."""
-    if case.id in params.boxes:
-        found: dict[int, list[Box]] = {}
-        for row in params.boxes[case.id]:
-            x0, y0, x1, y1 = (int(value or 0) for value in row[1:])
-            for number in range(case.shape_kji[0]) if row[0] is None else [int(row[0])]:
-                found.setdefault(number, []).append((x0, y0, x1, y1))
-        return found
-    if not case.segments:
+    """Boxes by slice: the given ones, and those of the segments. None: nothing is known of lesions."""
+    if case.id not in params.boxes and not case.segments:
         return None
-    spacing = case.geometry.spacing_kji[1:]
-    by_slice = {
-        number: boxes_of_plane([layer[number] for layer in case.segments], params.margin_mm, spacing)
-        for number in range(case.shape_kji[0])
-    }
-    return {number: boxes for number, boxes in by_slice.items() if boxes}
+    found: dict[int, list[Box]] = {}
+    for place, *corners in params.boxes.get(case.id, ()):
+        x0, y0, x1, y1 = (int(corner or 0) for corner in corners)
+        for number in range(case.shape_kji[0]) if place is None else [int(place)]:
+            if x1 > x0 and y1 > y0:
+                found.setdefault(number, []).append((x0, y0, x1, y1))
+    for number in range(case.shape_kji[0]) if case.segments else ():
+        layers = [layer[number] for layer in case.segments]
+        for box in boxes_of_plane(layers, params.margin_mm, case.geometry.spacing_kji[1:]):
+            found.setdefault(number, []).append(box)
+    return found
 
 
 def slabs(case: Case, boxes: dict[int, list[Box]] | None, params: MedLockerParams) -> list[range]:
