@@ -155,9 +155,9 @@ def attack_classes(
 ) -> ClassAttackResult:
     """Trains one attacker, from scratch or from `pretrained` weights of its network, and tests it on clean images.
 
-    `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy in which all classes
-    count alike, or binary cross-entropy where a sample may show several; AdamW with a one-cycle schedule; images
-    z-scored one by one; bfloat16 where `training.autocast` allows it. Raises `UsageError` where settings and data do
+    `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy, or binary
+    cross-entropy where a sample may show several classes; AdamW with a one-cycle schedule; images z-scored one by one;
+    bfloat16 where `training.autocast` allows it. Raises `UsageError` where settings and data do
     not fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the
     training diverges.
     """
@@ -178,7 +178,7 @@ def attack_classes(
     network = network.to(images.device, **layout)
     if pretrained is not None:
         start_from(network, pretrained)
-    loss_of = class_loss(None if data.several else balancing_weights(targets, outputs))
+    loss_of = class_loss(data.several)
     # What a share of the window is in the units of each z-scored image.
     reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
 
@@ -212,21 +212,12 @@ def attack_classes(
     )
 
 
-def class_loss(
-    weights: torch.Tensor | None, reduction: str = "mean"
-) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Cross-entropy of logits [N, K] and class numbers [N], weights [K]; None: binary, with 0 or 1 [N, K]."""
+def class_loss(several: bool, reduction: str = "mean") -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Cross-entropy of logits [N, K] and class numbers [N]; of samples with `several`, binary, and 0 or 1 [N, K]."""
     from torch.nn import functional
 
-    if weights is None:
-        return partial(functional.binary_cross_entropy_with_logits, reduction=reduction)
-    return partial(functional.cross_entropy, weight=weights, reduction=reduction)
-
-
-def balancing_weights(classes: torch.Tensor, count: int) -> torch.Tensor:
-    """Weights [count] that make rare classes matter as much as frequent ones."""
-    images = classes.bincount(minlength=count).clamp_min(1)
-    return len(classes) / (count * images.float())
+    loss = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
+    return partial(loss, reduction=reduction)
 
 
 def _targets(classes: NDArray[np.integer], values: NDArray[np.integer], several: bool) -> torch.Tensor:

@@ -329,12 +329,9 @@ class MinMin:
         return noise[:, self.slot(sample)].reshape(-1, *sample.sides)
 
     def _loss(self, network: nn.Module, images: torch.Tensor, picked: list[Sample], reduction: str) -> torch.Tensor:
-        import torch
-
         with autocast(images):
             logits = network(images).float()
-        weights = None if self.cohort.several else torch.ones(self.cohort.classes, device=images.device)
-        return class_loss(weights, reduction)(logits, self.cohort.target(picked, str(images.device)))
+        return class_loss(self.cohort.several, reduction)(logits, self.cohort.target(picked, str(images.device)))
 
     def _wrong(self, network: nn.Module, images: torch.Tensor, picked: list[Sample]) -> float:
         import torch
