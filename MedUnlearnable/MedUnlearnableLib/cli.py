@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from types import FrameType
 
 from . import __version__
-from .commands import demo, info, umed
+from .commands import audit, certificates, demo, info, medlocker, salm, umed
 from .commands.output import say
 from .engine.errors import Cancelled, MedUnlearnableError
 
-_METHODS = (umed,)
-_COMMANDS = (info, demo)
+_METHODS = (umed, salm, medlocker)
+_COMMANDS = (audit, certificates, info, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

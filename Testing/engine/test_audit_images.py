@@ -239,3 +239,12 @@ def test_gray_and_color_together_are_refused():
     cases = [Slices(str(n), image, image, np.ones((6, 8, 8), int)) for n, image in enumerate((gray, color))]
     with pytest.raises(Refused, match="gray and some have colors"):
         assemble(cases, np.random.default_rng(0))
+
+
+def test_a_trivial_answer_calls_everything_foreground():
+    made = cohort(20)
+    assert (made.floor, made.trivial) == (0.0, 1.0)  # these labels fill the image
+    quarter = np.zeros_like(made.targets)
+    quarter[:, :4, :4] = 1
+    assert replace(made, targets=quarter).trivial == pytest.approx(2 * 0.25 / 1.25)
+    assert cohort(30, classes=[0, 1] * 15).trivial == 0.5

@@ -21,15 +21,15 @@ _TESTS_OF_A_RUN = 3  # a run tests so many times longer than the probe with its 
 
 
 class Kept(Protocol):
-    """What outlives a kill: results by key, and the steps of each cost class, so that a resumed run has the same."""
+    """What outlives a kill: results by key, and the steps for each pace, so that a resumed run has the same."""
 
     def result(self, key: str) -> CellResult | None: ...
 
     def keep_result(self, key: str, cell: Cell, result: CellResult) -> None: ...
 
-    def steps(self, cost_class: str) -> int | None: ...
+    def steps(self, pace: str) -> int | None: ...
 
-    def keep_steps(self, cost_class: str, steps: int) -> None: ...
+    def keep_steps(self, pace: str, steps: int) -> None: ...
 
 
 class KeptInMemory:
@@ -45,11 +45,11 @@ class KeptInMemory:
     def keep_result(self, key: str, cell: Cell, result: CellResult) -> None:
         self._results[key] = result
 
-    def steps(self, cost_class: str) -> int | None:
-        return self._steps.get(cost_class)
+    def steps(self, pace: str) -> int | None:
+        return self._steps.get(pace)
 
-    def keep_steps(self, cost_class: str, steps: int) -> None:
-        self._steps[cost_class] = steps
+    def keep_steps(self, pace: str, steps: int) -> None:
+        self._steps[pace] = steps
 
 
 @dataclass
@@ -121,7 +121,7 @@ class Attacks:
 
     def _needed(self, row: Row) -> float:
         """Seconds for what is not kept of a row."""
-        if self._kept.steps(row.condition.cost_class) is None:  # not worth a probe before it is known to fit
+        if self._kept.steps(self._pace(row.condition)) is None:  # not worth a probe before it is known to fit
             return len(ARMS) * self._effort.fit_seconds
         training = self._training(row.condition)
         missing = [cell for cell in self._cells(row) if self._kept.result(self._key(cell, training)) is None]
@@ -148,11 +148,17 @@ class Attacks:
         return statistics.mean(finished) if finished else self._effort.fit_seconds
 
     def _training(self, condition: Condition) -> Training:
-        steps = self._kept.steps(condition.cost_class)
+        pace = self._pace(condition)
+        steps = self._kept.steps(pace)
         if steps is None:
             steps = self._steps_that_fit(condition)
-            self._kept.keep_steps(condition.cost_class, steps)
+            self._kept.keep_steps(pace, steps)
         return self._of_steps(steps)
+
+    def _pace(self, condition: Condition) -> str:
+        """What the time of a step, and how much of it there is, depends on."""
+        effort = f"width {self._effort.width}, {self._effort.fit_seconds:g} s"
+        return f"{condition.cost_class}, {effort}, {self._device}, data {self._cohort.digest[:16]}"
 
     def _of_steps(self, steps: int, **changes: int) -> Training:
         batch_size = _SEGMENTATION_BATCH if self._cohort.is_segmentation else _CLASSES_BATCH

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -105,8 +105,17 @@ class CellResult:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CellResult:
         """The result that `to_json` wrote."""
-        scores = [float("nan") if score is None else score for score in data["score_by_case"]]
-        return replace(cls(**data), score_by_case=scores, curve=[(s, loss, score) for s, loss, score in data["curve"]])
+        changed = {
+            "score": _number(data["score"]),
+            "train_score": _number(data["train_score"]),
+            "score_by_case": [_number(score) for score in data["score_by_case"]],
+            "curve": [(step, loss, _number(score)) for step, loss, score in data["curve"]],
+        }
+        return cls(**{**data, **changed})
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
 
 
 def _attack_segmentation(

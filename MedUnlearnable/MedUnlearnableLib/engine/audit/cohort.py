@@ -63,6 +63,15 @@ class Cohort:
         return 0.0 if self.is_segmentation else 1 / len(np.unique(self.targets))
 
     @property
+    def trivial(self) -> float:
+        """The score of an answer that never looks: everything is one label, or a guess."""
+        if not self.is_segmentation:
+            return self.floor
+        labels = self.targets[self.test]
+        shares = [np.mean(labels == value, axis=(1, 2)) for value in np.unique(labels) if value > 0]
+        return float(np.mean([2 * share / (1 + share) for share in np.concatenate(shares) if share > 0]))
+
+    @property
     def test_cases(self) -> int:
         return len({case for case, held_out in zip(self.cases, self.test) if held_out})
 

@@ -10,8 +10,9 @@ Both get an interval over cases; the smaller lower limit decides:
     holds          at least 0.5
     weakened       at least 0.1
     does not hold  below
-    cannot tell    a row is missing; the attacker fails on clean data, too; it did not even learn its own training
-                   images; or the label-free control alone takes half, so that nothing is known of the labels' part
+    cannot tell    a row is missing; the attacker on clean data is hardly better than a trivial answer; it did not even
+                   learn its own training images; or the label-free control alone takes half, so that nothing is
+                   known of the labels' part
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from .conditions import CLEAN, LABEL_FREE, PROTECTED
 HOLDS, WEAKENED, FAILS, UNKNOWN = "holds", "weakened", "does not hold", "cannot tell"
 HOLDS_FROM, WEAKENED_FROM = 0.5, 0.1
 FEWEST_TEST_CASES = 20
-_LEAST_ABOVE_FLOOR = 0.1  # an attacker below cannot do the task
+_LEAST_ABOVE_TRIVIAL = 0.1  # an attacker below cannot do the task
 _CONTROL_TAKES_TOO_MUCH = 0.5
 _LEARNED = 0.5  # of what it learns of clean training images
 _DRAWS = 5000
@@ -57,14 +58,15 @@ class Verdict:
         return asdict(self)
 
 
-def judge(results: ConditionResults, floor: float, random: np.random.Generator) -> Verdict:
-    """The verdict on one condition."""
+def judge(results: ConditionResults, floor: float, trivial: float, random: np.random.Generator) -> Verdict:
+    """The verdict on one condition. `floor`, `trivial`: see `Cohort`."""
     name = results.condition.name
     if results.problem or not results.seeds:
         reason = results.problem or "not tested; the time was used up"
         return Verdict(name, UNKNOWN, reason, 0, 0, {}, {}, None, None, None)
     tables = {arm: _table(cells[: results.seeds]) for arm, cells in results.by_arm.items()}
-    lost, caused, control = _intervals(tables, floor, random)
+    learns = float(np.nanmean(tables[CLEAN])) >= trivial + _LEAST_ABOVE_TRIVIAL
+    lost, caused, control = _intervals(tables, floor, random) if learns else (None, None, None)
     reason = _why_unknown(results, tables, floor, control)
     return Verdict(
         condition=name,
@@ -120,11 +122,9 @@ def _table(cells: Sequence[CellResult]) -> NDArray[np.float64]:
 
 def _intervals(
     tables: dict[str, NDArray[np.float64]], floor: float, random: np.random.Generator
-) -> tuple[Interval | None, Interval | None, Interval | None]:
+) -> tuple[Interval, Interval, Interval]:
     clean, protected, label_free = (tables[arm].mean(axis=0) for arm in (CLEAN, PROTECTED, LABEL_FREE))
     scored = ~np.isnan(clean + protected + label_free)
-    if not scored.any() or clean[scored].mean() - floor < _LEAST_ABOVE_FLOOR:
-        return None, None, None
     clean, protected, label_free = clean[scored], protected[scored], label_free[scored]
     return (
         share_of_clean(clean, protected, clean, floor, random),
@@ -137,7 +137,10 @@ def _why_unknown(
     results: ConditionResults, tables: dict[str, NDArray[np.float64]], floor: float, control: Interval | None
 ) -> str:
     if control is None:
-        return f"this attacker fails on clean data, too (score {np.nanmean(tables[CLEAN]):.2f}), so it shows nothing"
+        score = np.nanmean(tables[CLEAN])
+        return (
+            f"this attacker is hardly better than a trivial answer on clean data, too ({score:.2f}): it shows nothing"
+        )
     learned = {arm: np.nanmean([cell.train_score for cell in cells]) for arm, cells in results.by_arm.items()}
     if learned[PROTECTED] - floor < _LEARNED * (learned[CLEAN] - floor):
         return "this attacker did not learn its own training images in the time, so its low score proves nothing"
