@@ -226,34 +226,42 @@ def promising(
     Of each two that would overlap by more than half only the better one is given, so that the few tried differ.
     """
     matte = site.mattes[logo]
-    loss = np.stack(
-        [
-            sum(
-                signal.correlate2d(slope[c], matte * ink[c], mode="full")
-                - signal.correlate2d(slope[c] * plane[c], matte, mode="full")
-                for plane, slope in zip(planes, slopes)
-                for c in range(len(ink))
-            )
-            for ink in site.inks
-        ]
-    )
+    loss = np.stack([_first_order(planes, slopes, matte, ink) for ink in site.inks])
     places = np.unique(site.nearest.reshape(2, -1), axis=1)
-    corners = np.rint(places * np.array(site.scale)[:, None]).astype(np.int64)
-    # a full correlation begins matte-size - 1 pixels before the picture
-    here = loss[:, corners[0] + matte.shape[0] - 1, corners[1] + matte.shape[1] - 1]
-    order = np.argsort(here, axis=None)
-    chosen: list[tuple[int, int, int]] = []
-    apart = np.array(matte.shape) / 2
-    for flat in order:
-        ink, place = np.unravel_index(flat, here.shape)
-        corner = corners[:, place]
-        if all(i != ink or (np.abs(corner - corners[:, p]) >= apart).any() for i, p, _ in chosen):
-            chosen.append((int(ink), int(place), 0))
-        if len(chosen) == settings.tried:
-            break
-    while len(chosen) < settings.tried:
-        chosen.append((int(random.integers(len(site.inks))), int(random.integers(places.shape[1])), 0))
-    return np.array([[*places[:, place], settings.opacity[1], ink] for ink, place, _ in chosen], np.int64)
+    rows, columns = np.rint(places * np.array(site.scale)[:, None]).astype(np.int64)
+    height, width = (half // 2 for half in matte.shape)
+    ranked = np.full(loss.shape, np.inf)
+    ranked[:, rows, columns] = loss[:, rows, columns]
+    place_at = np.zeros(loss.shape[1:], np.int64)
+    place_at[rows, columns] = np.arange(places.shape[1])
+    chosen = []
+    for _ in range(settings.tried):
+        ink, row, column = np.unravel_index(int(ranked.argmin()), ranked.shape)
+        if np.isinf(ranked[ink, row, column]):  # fewer places than are tried: any other will do
+            ink, place = random.integers(len(site.inks)), random.integers(places.shape[1])
+        else:
+            place = place_at[row, column]
+        chosen.append([*places[:, place], settings.opacity[1], ink])
+        near = (slice(max(0, row - height), row + height + 1), slice(max(0, column - width), column + width + 1))
+        ranked[(ink, *near)] = np.inf
+    return np.array(chosen, np.int64)
+
+
+def _first_order(
+    planes: NDArray[np.float32], slopes: NDArray[np.float32], matte: NDArray[np.float32], ink: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """[h, w]: by how much the margin changes, to first order, with the logo's upper left corner there."""
+    change = np.zeros(planes.shape[2:])
+    for plane, slope in zip(planes, slopes):
+        for channel, own, color in zip(plane, slope, ink):
+            change += _correlated(own, matte * color) - _correlated(own * channel, matte)
+    return change
+
+
+def _correlated(plane: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Sum of the kernel times the plane below it, for each upper left corner of the kernel; outside it is 0."""
+    whole = signal.correlate(plane.astype(np.float64), kernel.astype(np.float64), mode="full", method="fft")
+    return whole[kernel.shape[0] - 1 :, kernel.shape[1] - 1 :]
 
 
 def _ladder(*sets: NDArray[np.int64]) -> list[tuple[Mark, ...]]:

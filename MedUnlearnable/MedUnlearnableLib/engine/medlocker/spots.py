@@ -23,6 +23,8 @@ SIDES = (4, 6, 8)
 #: Slices of a slab that the models look at, evenly spread.
 SCORED_SLICES = 8
 _SMALLEST_LOGO = 8  # pixels
+#: Corners along a side that are told apart.
+MOST_CORNERS = 512
 _NO_ROOM = "the lesion boxes leave no room for a logo on the tissue"
 
 
@@ -183,8 +185,15 @@ def _spot(
         )
         if places.any():
             inks = _inks(case, window, looked_at, lesions if lesions.any() else foreground, scaled)
-            return Spot(name, slab, warped, inks, nearest_places(places), share)
+            return Spot(name, slab, warped, inks, _nearest(places), share)
     return None
+
+
+def _nearest(places: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The allowed corner next to each corner; of large planes every n-th corner, which is as fine as models see."""
+    step = 1 + max(places.shape) // MOST_CORNERS
+    coarse = places[::step, ::step]
+    return nearest_places(coarse) * step if coarse.any() else nearest_places(places)
 
 
 def _inks(
