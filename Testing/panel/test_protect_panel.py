@@ -226,6 +226,28 @@ def test_closing_the_scene_during_a_run_loses_nothing(module, ui):
     assert "a protected" in protected.GetName()
 
 
+def test_importing_another_scene_during_a_run_loses_nothing(module, ui, tmp_path):
+    """Its parameter node replaces the settings and cases that are shown; the run has its own."""
+    import slicer
+    import slicer.util
+
+    add_case("b")
+    ui.addAllButton.click()
+    ui.epsilonSlider.value = 6
+    assert slicer.util.saveScene(str(tmp_path / "s.mrb"))
+    slicer.mrmlScene.Clear(False)
+    volume, _ = add_case("a")
+    ui.addAllButton.click()
+    protect(module)
+    slicer.util.loadScene(str(tmp_path / "s.mrb"))
+    assert ui.epsilonSlider.value == 6
+    assert ui.protectButton.text == "Cancel"
+    finish(module)
+    (protected,) = protected_volumes()
+    assert protected.GetAttribute("MedUnlearnable.source") == volume.GetID()
+    assert "a protected" in protected.GetName()
+
+
 def test_deleting_the_input_during_a_run_loses_nothing(module, ui):
     import slicer
 

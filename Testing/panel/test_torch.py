@@ -2,10 +2,11 @@
 
 import importlib.util
 import logging
+import os
 import sys
 
 import pytest
-from panel_helpers import add_case
+from panel_helpers import add_case, finish
 
 #: Stands in for the extension: notes how it was asked, and that it was.
 EXTENSION = """\
@@ -79,3 +80,18 @@ def test_the_extension_installs_it_and_the_panel_is_ready(with_extension, ready)
 
 def test_nothing_is_imported_when_the_module_is_loaded(without_torch, with_extension, module):
     assert "PyTorchUtils" not in sys.modules
+
+
+def test_a_torch_that_cannot_be_loaded_is_said_with_the_last_lines_of_the_worker(module, ui, monkeypatch, tmp_path):
+    """As with a broken CUDA library: it is there, and its import fails in the worker, not in Slicer."""
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.12: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    for number in range(16):
+        add_case(f"case {number}", shape=(1, 48, 48))
+    ui.addAllButton.click()
+    ui.profileComboBox.currentText = "standard"
+    ui.protectButton.click()
+    finish(module)
+    assert "libcudart.so.12: cannot open shared object file" in ui.statusLabel.text
+    assert ui.protectButton.enabled

@@ -122,7 +122,11 @@ def _ensure_cache(scene: Any) -> None:
     if scene.GetDataIOManager() is None:
         manager = slicer.vtkDataIOManager()
         manager.SetCacheManager(slicer.vtkCacheManager())
-        manager.GetCacheManager().SetRemoteCacheDirectory(slicer.app.temporaryPath)
+        folder = os.path.join(slicer.app.temporaryPath, "RemoteIO")
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, ".slicer-cache"), "w"):
+            pass  # the sign that Slicer puts into a cache folder of its own; without it there is a warning
+        manager.GetCacheManager().SetRemoteCacheDirectory(folder)
         scene.SetDataIOManager(manager)
 
 
