@@ -52,8 +52,11 @@ def box() -> np.ndarray:
 
 @pytest.fixture
 def data_set(tmp_path: Path) -> Path:
+    return make_data_set(tmp_path / "Dataset001_Tumor")
+
+
+def make_data_set(root: Path) -> Path:
     """Two cases of CT and PET, in uncompressed NIfTI so that their slope can be written."""
-    root = tmp_path / "Dataset001_Tumor"
     for number in (1, 2):
         ct, pet = ct_and_pet(number)
         save(root / "imagesTr" / f"t_{number:03}_0000.nii", ct, intercept=-1024.0)
@@ -184,7 +187,7 @@ REFUSED = {
     "channel 0": (lambda root: remove(root, "imagesTr/t_001_0000.nii"), r"channel 0000 of the case 't_001' is missing"),
     "channel 1": (
         lambda root: remove(root, "imagesTr/t_001_0001.nii"),
-        r"t_001_0000\.nii: the case has 1 channels, but dataset\.json names 2 \(CT, PET\)",
+        r"t_001_0000\.nii: dataset\.json names 2 channels \(CT, PET\), but the case has 1;",
     ),
     "label": (lambda root: remove(root, "labelsTr/t_001.nii"), r"1 of 2 cases have no label: t_001;"),
     "no image of the ending": (lambda root: describe(root, file_ending=".mha"), r"dataset\.json names end with \.mha"),

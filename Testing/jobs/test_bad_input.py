@@ -7,6 +7,11 @@ import importlib.util
 import json
 import os
 import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +19,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from MedUnlearnableLib.cli import main
+from MedUnlearnableLib.engine.errors import Refused
+from MedUnlearnableLib.files import formats
+from MedUnlearnableLib.files.cases import find_cases, load_case
 from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1] / "files"))  # its bad inputs are in the document, too
+import test_dicom
+import test_nnunet
+from dicom_helpers import some_volume, write_series
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "bad-inputs.md"
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -75,42 +90,68 @@ BEFORE_START = {
 }
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a command ended with, what it showed, and whether it left all files as they were."""
+
+    code: object
+    out: str
+    err: str
+    changed_nothing: bool
+
+    @property
+    def sentence(self) -> str:
+        """Without the name of the program and `error:`."""
+        return self.err.splitlines()[-1].rpartition("error: ")[2]
+
+
+def make_folder(folder: Path, volumes: Any) -> Path:
+    volumes.add(folder)
+    for name in ("alone", "orphan", "twins", "full"):
+        volumes.add(folder / name)
+    (folder / "alone" / "b.nii.gz").touch()
+    (folder / "orphan" / "b_seg.nii.gz").touch()
+    (folder / "twins" / "a.nii").touch()
+    (folder / "empty").mkdir()
+    (folder / "notes.txt").write_text("no image")
+    (folder / "other.json").write_text('{"format": "x"}')
+    (folder / "broken.json").write_text('{"format": "medunlearnable-umed-state/2", "seed": "zz"}')
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path: Path, volumes: Any) -> Path:
-    volumes.add(tmp_path)
-    for name in ("alone", "orphan", "twins", "full"):
-        volumes.add(tmp_path / name)
-    (tmp_path / "alone" / "b.nii.gz").touch()
-    (tmp_path / "orphan" / "b_seg.nii.gz").touch()
-    (tmp_path / "twins" / "a.nii").touch()
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "notes.txt").write_text("no image")
-    (tmp_path / "other.json").write_text('{"format": "x"}')
-    (tmp_path / "broken.json").write_text('{"format": "medunlearnable-umed-state/1", "seed": "zz"}')
-    return tmp_path
+    return make_folder(tmp_path, volumes)
 
 
-@pytest.mark.parametrize(("arguments", "code", "message"), BEFORE_START.values(), ids=BEFORE_START.keys())
-def test_refusal_before_the_start_leaves_no_file(
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    arguments: str,
-    code: int,
-    message: str,
-) -> None:
+@pytest.fixture(scope="module")
+def before_start(tmp_path_factory: pytest.TempPathFactory, volumes: Any) -> dict[str, Outcome]:
+    folder = make_folder(tmp_path_factory.mktemp("refused"), volumes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return {name: refused(folder, arguments) for name, (arguments, *_) in BEFORE_START.items()}
+
+
+def refused(folder: Path, arguments: str) -> Outcome:
     before = tree(folder)
-    monkeypatch.chdir(folder)
-    try:
-        ended_with: object = main(["protect", "umed", *arguments.split()])
-    except SystemExit as usage:
-        ended_with = usage.code
-    shown = capsys.readouterr()
-    assert re.search(message, shown.err), shown.err
-    assert ended_with == code
-    assert tree(folder) == before
-    if "usage:" not in shown.err:
-        assert_one_sentence(shown)
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
+        try:
+            code: object = main(["protect", "umed", *arguments.split()])
+        except SystemExit as usage:
+            code = usage.code
+    return Outcome(code, out.getvalue(), err.getvalue(), tree(folder) == before)
+
+
+@pytest.mark.parametrize(("name", "code", "message"), [(name, *row[1:]) for name, row in BEFORE_START.items()])
+def test_refusal_before_the_start_leaves_no_file(
+    before_start: dict[str, Outcome], name: str, code: int, message: str
+) -> None:
+    ended = before_start[name]
+    assert re.search(message, ended.err), ended.err
+    assert ended.code == code
+    assert ended.changed_nothing
+    if "usage:" not in ended.err:
+        assert_one_sentence(ended)
 
 
 @pytest.mark.parametrize("name", ["missing image", "x.nii beside x.nii.gz", "unknown profile", "no images"])
@@ -333,3 +374,63 @@ def test_more_than_a_tenth_of_clean_copies_ends_with_1(
     assert ended.code == code
     assert "blank" in ended.err  # warned in any case
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == cases
+
+
+# --- The document ---
+
+_INTRODUCTION = """# Bad inputs, and what comes of them
+
+Every row was tried: the tests give the input, look at the outcome and compare it with this page
+(`Testing/jobs/test_bad_input.py`). Refused before the start, a run has written nothing. Of a folder, the other cases
+are finished, the manifest names the bad one, and the exit code is 1.
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the system itself says differs")
+def test_the_document_of_bad_inputs_says_what_these_tests_found(
+    before_start: dict[str, Outcome], mixed_run: Any, tmp_path: Path
+) -> None:
+    _, run, _ = mixed_run
+    errors = {event["case"]: event["error"] for event in run.events if event["event"] == "case" and "error" in event}
+    tables = {
+        "Refused before the start": ((name, f"{o.code}: {o.sentence}") for name, o in before_start.items()),
+        "Found when a case is read": ((name, errors[f"{name} bad"]) for name in WHILE_RUNNING),
+        "DICOM series": dicom_outcomes(tmp_path),
+        "Data sets in nnU-Net's layout": nnunet_outcomes(tmp_path),
+    }
+    text = "\n".join([_INTRODUCTION, *(table(title, rows) for title, rows in tables.items())])
+    found = tmp_path / DOCUMENT.name
+    found.write_text(text)
+    assert DOCUMENT.read_text() == text, f"what was found lies in {found}; look at it and copy it to {DOCUMENT}"
+
+
+def table(title: str, rows: Iterator[tuple[str, str]]) -> str:
+    first = "exit code: " if title == "Refused before the start" else ""
+    lines = [f"| {name} | {readable(name, sentence)} |" for name, sentence in rows]
+    return "\n".join([f"## {title}", "", f"| input | {first}sentence |", "|---|---|", *lines, ""])
+
+
+def readable(name: str, sentence: str) -> str:
+    """Without the folders of this run, and no longer than a table bears."""
+    without_folders = re.sub(r"\S*/pytest-of-[^/]+/pytest-\d+/\w+/((in|dicom|nnunet)/)?(\d+/)?", "", sentence)
+    shorter = re.sub(r"x{300}", "xxx...", without_folders).replace(f"{name} bad", "bad")
+    return shorter.replace("|", "\\|")
+
+
+def sentence_of(read: Callable[[], object]) -> str:
+    with pytest.raises(Refused) as refusal:
+        read()
+    return str(refusal.value)
+
+
+def dicom_outcomes(folder: Path) -> Iterator[tuple[str, str]]:
+    for number, (name, (change, _)) in enumerate(test_dicom.REFUSED.items()):
+        series = write_series(folder / "dicom" / f"{number}" / "ct", some_volume("i2"), change)
+        yield name, sentence_of(lambda series=series: formats.read(series))
+
+
+def nnunet_outcomes(folder: Path) -> Iterator[tuple[str, str]]:
+    for number, (name, (spoil, _)) in enumerate(test_nnunet.REFUSED.items()):
+        root = test_nnunet.make_data_set(folder / "nnunet" / f"{number}" / "set")
+        spoil(root)
+        yield name, sentence_of(lambda root=root: load_case(find_cases(root, None)[0]))

@@ -106,8 +106,8 @@ def load_case(files: CaseFiles) -> tuple[StoredImage, Case]:
     names = files.channel_names or (files.modality,) * len(stored.array)
     if len(names) != len(stored.array):
         raise Refused(
-            f"{files.image}: the case has {len(stored.array)} channels, but {DATASET_FILE} names {len(names)} "
-            f"({', '.join(names)}); add what is missing"
+            f"{files.image}: {DATASET_FILE} names {len(names)} channels ({', '.join(names)}), but the case has "
+            f"{len(stored.array)}; add what is missing"
         )
     owners = [file for file in stored.files for _ in file.array]
     meanings = tuple(
