@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..case import Geometry, Units
+from .values import same_values
 
 #: Rescaled values may lie this far from the integers they stand for, in steps of the certified file.
 _STEP_TOLERANCE = 0.01
@@ -156,7 +157,7 @@ class Reading:
             back = held[:, number]
             if self.rescaled:
                 back = _converted(back, self.image.units, self.frame.units, self.frame.dtype)
-            if not _same_values(back, slab):
+            if not same_values(back, slab):
                 return None
         return self.orientation.undo(held)
 
@@ -175,10 +176,6 @@ def _converted(slab: NDArray[Any], units: Units, to: Units, dtype: np.dtype) -> 
         return values
     whole = np.rint(values) + 0.0  # no negative zero
     return np.where(np.abs(whole - values) <= _STEP_TOLERANCE, whole, values)
-
-
-def _same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    return np.array_equal(a.astype("<f8").view("<u8"), b.astype("<f8").view("<u8"))
 
 
 def _directions(geometry: Geometry) -> NDArray[np.float64]:

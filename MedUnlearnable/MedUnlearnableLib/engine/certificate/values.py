@@ -39,11 +39,19 @@ def bits(values: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
 def _smallest_exact(slab: NDArray[Any]) -> NDArray[Any]:
     if np.can_cast(slab.dtype, np.int32):
         return slab.astype("<i4")
-    wide = slab.astype("<f8")
     for name in ("<i4", "<f4"):
-        with np.errstate(invalid="ignore", over="ignore"):  # what does not fit differs below
+        with np.errstate(invalid="ignore", over="ignore"):  # what does not fit is not the same then
             narrow = slab.astype(name)
-            same = np.array_equal(narrow.astype("<f8").view("<u8"), wide.view("<u8"))
-        if same:
+        if same_values(narrow, slab):
             return narrow
-    return wide
+    return _widened(slab)
+
+
+def same_values(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether all bits are the same once both are float64, which holds every dtype used here."""
+    return np.array_equal(_widened(a).view("<u8"), _widened(b).view("<u8"))
+
+
+def _widened(values: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(invalid="ignore"):  # a signaling NaN
+        return values.astype("<f8")
