@@ -9,6 +9,7 @@ import slicer.util
 from MedUnlearnableLib.engine.errors import Refused, UsageError
 from MedUnlearnableLib.scene.logic import MedUnlearnableLogic, SceneCase
 from MedUnlearnableLib.scene.volumes import RECORD_REFERENCE, geometry_of
+from PIL import Image
 from scene_helpers import add_volume, ct_with_segments, matrix, voxels
 
 LOGIC = MedUnlearnableLogic()
@@ -54,15 +55,14 @@ def test_many_cases_are_one_data_set(scene):
     assert all(moved(case.volumeNode, node).any() for case, node in zip(cases, results))
 
 
-@pytest.mark.parametrize("region", ["inside", "outside", "band"])
+@pytest.mark.parametrize("region", ["inside", "outside"])
 def test_a_region_keeps_every_voxel_beyond_it(scene, region):
     volume, segmentation = ct_with_segments()
     inside = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "organ", volume) != 0
     protected = protect(volume, segmentation, label="a", classNames=["a", "b"], region=region)
     changed = moved(volume, protected)
     assert changed.any()
-    if region != "band":
-        assert not changed[inside if region == "outside" else ~inside].any()
+    assert not changed[inside if region == "outside" else ~inside].any()
 
 
 def test_without_labels_the_segments_of_each_slice_are_its_class(scene):
@@ -94,7 +94,8 @@ def test_a_folder_is_protected_as_on_the_command_line(scene, tmp_path):
     for n in range(4):
         folder = tmp_path / "in" / NAMES[n % 2]
         folder.mkdir(parents=True, exist_ok=True)
-        slicer.util.exportNode(picture(f"p{n}", n), folder / f"p{n}.nrrd")
+        image = np.random.default_rng(n).integers(20, 230, (20, 20)).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"p{n}.png")
     job = LOGIC.startProtectFolder(
         tmp_path / "in", None, tmp_path / "out", method="SALM", classes=tmp_path / "in", seed=1
     )
