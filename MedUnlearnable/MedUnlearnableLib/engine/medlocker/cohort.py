@@ -19,6 +19,8 @@ from .targets import TargetModel
 
 #: One case in so many is kept from training, to test the models on.
 HELD_OUT = 5
+#: More do not make a small network better, and have to be held in memory.
+MOST_PLANES = 4000
 _BATCH = 64
 
 
@@ -49,14 +51,20 @@ def label_of(case: Case, slices: Sequence[int]) -> str | None:
 
 
 def labeled_planes(
-    cases: CaseSource, params: MedLockerParams, size: tuple[int, int], workspace: Workspace
+    cases: CaseSource, params: MedLockerParams, size: tuple[int, int], streams: RandomStreams, workspace: Workspace
 ) -> LabeledPlanes | None:
-    """The slices of all labeled cases that a mark would be judged on; None if no case has a label."""
+    """The slices of labeled cases that a mark would be judged on; None if no case has a label.
+
+    Of cohorts that are too large to be held, cases that the key picks.
+    """
     planes: list[NDArray[np.float32]] = []
     labels: list[str] = []
     origins: list[str] = []
     names: tuple[str, ...] = ()
-    for number, case_id in enumerate(cases.ids):
+    order = streams.generator("labeled cases").permutation(len(cases.ids))
+    for number, case_id in enumerate(cases.ids[index] for index in order):
+        if len(labels) >= MOST_PLANES:
+            break
         workspace.progress.step("read labeled cases", number, len(cases.ids))
         try:
             case = cases.load(case_id)

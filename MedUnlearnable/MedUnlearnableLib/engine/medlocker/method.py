@@ -107,6 +107,10 @@ class MedLocker:
         record = replace(record, seconds=time.perf_counter() - started)
         return Protected(case, image, record, secrets={"marks": secrets_of(marked)})
 
+    def windows(self, case: Case) -> tuple[IntensityWindow, ...]:
+        """The window of each channel, by which the logo's brightness is chosen."""
+        return (window_of_case(case, self.params.window),) * len(case.image)
+
     def state(self) -> State:
         """Parameters, key, target models that were trained, and the marks that were found."""
         header = {

@@ -51,7 +51,7 @@ class TargetPool:
         if self.accuracy:
             return
         size = self.size if self.models else TRAINED_SIZE
-        data = labeled_planes(cases, self.params, size, workspace)
+        data = labeled_planes(cases, self.params, size, self.streams, workspace)
         if data is None:
             if not self.models:
                 raise Refused("there is no model to mislead; give one with --model, or --classes to train one")
