@@ -398,6 +398,20 @@ def test_a_folder_is_protected_into_a_new_folder(module, ui, slicer_popups, tmp_
     assert len(protected_volumes()) == 1
 
 
+def test_a_data_set_of_nnunet_is_not_asked_for_its_labels(module, ui, slicer_popups, tmp_path):
+    add_folder(tmp_path, 2)
+    data_set = tmp_path / "Dataset001"
+    data_set.mkdir()
+    (tmp_path / "images").rename(data_set / "imagesTr")
+    (tmp_path / "labels").rename(data_set / "labelsTr")
+    slicer_popups.answer(str(data_set), str(tmp_path / "out"))
+    ui.addFolderButton.click()
+    protect(module)
+    finish(module)
+    assert ui.resultsTable.rowCount == 2, ui.statusLabel.text
+    assert (tmp_path / "out" / "imagesTr" / "c00.nrrd").exists()
+
+
 def test_an_aborted_folder_dialog_adds_no_row(module, ui, slicer_popups, tmp_path):
     slicer_popups.answer(str(tmp_path), "")
     ui.addFolderButton.click()
@@ -529,7 +543,6 @@ def test_the_curves_of_a_training_are_drawn_small(module, ui):
         curve.add("dice", step, float("nan") if step == 5 else step / 2000)
     curve.draw()
     assert ui.curveLabel.visible
-    assert "loss: 1 \u2192 0.0005" in ui.curveLabel.toolTip
     assert len(curve.points["dice"]) == 1999
     picture = ui.curveLabel.pixmap.toImage()
     colors = {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}

@@ -16,6 +16,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..engine.errors import Refused
+from ..files.nnunet import DataSet
 from ..scene.interrupted import interrupted_run
 from ..scene.label_maps import label_map_for, segmentation_of
 from ..scene.sample_nodes import LABEL_ATTRIBUTE
@@ -204,17 +205,29 @@ class CasesTable:
     def _add_folder(self, _checked: bool = False) -> None:
         """Asks for what the method needs of a folder; what it can do without may be cancelled."""
         form, window = self.form(), slicer.util.mainWindow()
-        images = qt.QFileDialog.getExistingDirectory(window, _("Folder of images"))
+        images = str(qt.QFileDialog.getExistingDirectory(window, _("Folder of images, or data set of nnU-Net")))
         if not images:
             return
-        title = _("Folder of their segmentations") if form.needs_segments else _("Segmentations (cancel: none)")
-        labels = qt.QFileDialog.getExistingDirectory(window, title, images)
+        try:
+            labels = self._segmentations_of(images)
+        except Refused as error:
+            self.ui.statusLabel.text = str(error)
+            return
         if form.needs_segments and not labels:
             return
-        classes = self._classes_of(str(images), bool(labels)) if form.has_labels else ""
+        classes = self._classes_of(images, bool(labels)) if form.has_labels else ""
         output = qt.QFileDialog.getExistingDirectory(window, _("New or empty folder for the results"))
         if output and self._may_go_on(Path(str(output))):
-            self._add([CaseRow(None, None, [], "", str(images), str(labels), classes, str(output))])
+            self._add([CaseRow(None, None, [], "", images, labels, classes, str(output))])
+
+    def _segmentations_of(self, images: str) -> str:
+        """Empty where there are none. The layout of nnU-Net says where they are."""
+        data_set = DataSet.at(Path(images))
+        if data_set is not None and data_set.labels.is_dir():
+            return str(data_set.labels)
+        needed = self.form().needs_segments
+        title = _("Folder of their segmentations") if needed else _("Segmentations (cancel: none)")
+        return str(qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), title, images))
 
     def _classes_of(self, images: str, has_segments: bool) -> str:
         """A CSV; without one the folders of the images are their classes, or else their segments."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import qt
 
-_SIZE = (300, 90)  # pixels; fits the default width of a panel
-_MARGIN = 14
+_SIZE = (300, 80)  # pixels; fits the default width of a panel
+_MARGIN, _LINE = 6, 16
 _COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd")
 
 
@@ -32,30 +32,25 @@ class LossCurve:
             self._is_drawn = False
 
     def draw(self) -> None:
-        """Each curve over its own range, with its last value in words. Nothing where no point has come."""
+        """Each curve over its own range, its last value in words below. Nothing where no point has come."""
         if self._is_drawn:
             return
         self._is_drawn = True
-        curves = {name: points for name, points in self.points.items() if len(points) > 1}
-        self._label.visible = bool(curves)
-        if not curves:
-            return
-        picture = qt.QPixmap(*_SIZE)
+        picture = qt.QPixmap(_SIZE[0], _SIZE[1] + _LINE * len(self.points))
         picture.fill(qt.QColor("white"))
         painter = qt.QPainter(picture)
-        for number, (name, points) in enumerate(curves.items()):
+        for number, (name, points) in enumerate(self.points.items()):
             painter.setPen(qt.QPen(qt.QColor(_COLORS[number % len(_COLORS)])))
             _draw_lines(painter, _on_picture(points))
-            painter.drawText(4 + number * _SIZE[0] // len(curves), _MARGIN - 3, f"{name} {points[-1][1]:.3g}")
+            painter.drawText(_MARGIN, _SIZE[1] + _LINE * (number + 1) - 4, f"{name}: {points[-1][1]:.4g}")
         painter.end()
         self._label.setPixmap(picture)
-        texts = [f"{name}: {points[0][1]:.4g} \u2192 {points[-1][1]:.4g}" for name, points in curves.items()]
-        self._label.toolTip = "; ".join(texts)
+        self._label.visible = True
 
 
 def _on_picture(points: list[tuple[int, float]]) -> list[tuple[int, int]]:
     """Pixels: at most one point for each column, so that drawing stays fast however long the training was."""
-    width, height = _SIZE[0] - 8, _SIZE[1] - 2 * _MARGIN
+    width, height = (side - 2 * _MARGIN for side in _SIZE)
     first, last = points[0][0], points[-1][0]
     values = [value for _, value in points]
     low, high = min(values), max(values)
@@ -63,7 +58,7 @@ def _on_picture(points: list[tuple[int, float]]) -> list[tuple[int, int]]:
     for step, value in points:
         share = (step - first) / ((last - first) or 1)
         rise = (value - low) / ((high - low) or 1)
-        columns[4 + round(share * width)] = _MARGIN + round((1 - rise) * height)
+        columns[_MARGIN + round(share * width)] = _MARGIN + round((1 - rise) * height)
     return list(columns.items())
 
 

@@ -46,6 +46,7 @@ class ProtectPanel:
         self._estimates: dict[Any, str] = {}
         self._default_epsilon: float | None = None
         self._started = 0.0
+        self._warnings: list[str] = []  # of the run, not of single cases
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -236,6 +237,7 @@ class ProtectPanel:
 
     def _watch(self) -> None:
         self._watched = self.keeper.run
+        self._warnings = []
         self._started = time.monotonic()
         self._show_run_controls(True)
         self.update()
@@ -264,6 +266,8 @@ class ProtectPanel:
             self._mark(event["case"], _("failed") if "error" in event else _("done"))
         elif event["event"] == "curve":
             self.curve.add(event["name"], event["step"], event["value"])
+        elif event["event"] == "warning":
+            self._warnings.append(event["message"])
 
     def _show_progress(self, event: dict[str, Any]) -> None:
         stage = _STAGES.get(event["stage"], event["stage"])
@@ -315,7 +319,7 @@ class ProtectPanel:
         hand_out = _("Hand out: {folders}.").format(folders=folders) if folders else _("Save the new volumes.")
         text = f"{done} {hand_out} " + _("The scene file holds the originals too: do not hand it out.")
         if not run.message():
-            self.ui.statusLabel.text = text
+            self.ui.statusLabel.text = "\n".join([text, *self._warnings])
         slicer.util.showStatusMessage(text, 0)
         logging.info(text)
 
