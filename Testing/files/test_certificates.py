@@ -28,6 +28,7 @@ from MedUnlearnableLib.files.volume import StoredImage, write_atomically, write_
 from PIL import Image as Picture
 
 ISSUER = PrivateKey(bytes(range(32)), "Clinic A")
+PUBLIC = {"epsilon": 0.5, "accuracy": {"r\u00e9seau": (0.25,)}}
 SECRETS = {"logos": [{"x": 3, "y": 4.5}]}
 SHAPE = (5, 12, 14)
 #: Columns at right angles (ITK reads no others), none along an axis of the body; spacing 0.8, 0.7, 2.5 mm.
@@ -91,7 +92,7 @@ def protected_of(stored: StoredImage, image: np.ndarray) -> Protected:
     """What a method would give: the image, a record and what only the key holder may read."""
     case = Case("a", stored.array, stored.geometry or Geometry(np.eye(4)))
     record = Record(
-        case="a", state="protected", method="MedLocker", profile="instant", version="0", parameters={"epsilon": 0.5},
+        case="a", state="protected", method="MedLocker", profile="instant", version="0", parameters=PUBLIC,
         seed_id="", window=(0.0, 1.0), units="", budget=0.0, psnr_db=None, ssim=1.0, max_change=0.0,
         max_change_physical=0.0, share_changed=0.0, voxels_sha256="", seconds=0.0,
     )  # fmt: skip
@@ -241,6 +242,13 @@ def test_a_large_payload_lies_beside_the_certificate(tmp_path):
     with pytest.raises(Refused, match="missing"):
         restore_file(protected, tmp_path / "b.nrrd", ISSUER, trusted)
     assert not (tmp_path / "b.nrrd").exists()
+
+
+def test_the_public_part_is_what_the_record_says(tmp_path):
+    protected = protect(write_nrrd(tmp_path, VOLUMES["int16"]), tmp_path / "out")
+    method = json.loads(certificate_beside(protected).read_text())["method"]
+    assert method["name"] == "MedLocker"
+    assert method["statement"] == {"epsilon": "0.5", "accuracy": {"r\\xe9seau": ["0.25"]}}
 
 
 def test_a_small_payload_leaves_no_file(tmp_path):

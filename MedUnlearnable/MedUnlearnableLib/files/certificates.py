@@ -86,15 +86,15 @@ class Sealer:
 def _statement_of(protected: Protected) -> MethodStatement:
     """What the record says in public anyway, and what only a key holder may read."""
     record = protected.record
-    return MethodStatement(record.method, _without_floats(record.parameters), _without_floats(protected.secrets))
+    return MethodStatement(record.method, _signable(record.parameters), _signable(protected.secrets))
 
 
-def _without_floats(value: Any) -> Any:
-    """The same JSON with floats as text, all digits kept; signed JSON has none."""
+def _signable(value: Any) -> Any:
+    """JSON as it can be signed: floats as text with all their digits, keys in ASCII."""
     if isinstance(value, dict):
-        return {key: _without_floats(item) for key, item in value.items()}
+        return {key.encode("ascii", "backslashreplace").decode(): _signable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_floats(item) for item in value]
+        return [_signable(item) for item in value]
     return repr(float(value)) if isinstance(value, float) else value
 
 
