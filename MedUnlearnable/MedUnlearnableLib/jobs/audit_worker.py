@@ -81,12 +81,13 @@ class Audit:
         self._slices: list[Slices] = []
         self._examples: list[Example] = []
         self._why_no_attack = "" if importlib.util.find_spec("torch") else _NO_TORCH
+        self._shown = set(np.linspace(0, len(job.pairs) - 1, _EXAMPLES).astype(int).tolist())
         self._began = time.monotonic()
 
     def run(self) -> tuple[int, str]:
         for number, pair in enumerate(self.job.pairs):
             self.progress.begin("quality", number, len(self.job.pairs))
-            self._measure(pair)
+            self._measure(number, pair)
         if not self._changes:
             raise Refused(self._problems[0]["error"])
         attack = self._attack()
@@ -99,22 +100,27 @@ class Audit:
             return 1, f"{len(self._problems) + len(failed)} findings in the files, the first: {first}"
         return 0, attack["summary"]["headline"] if attack else self._why_no_attack
 
-    def _measure(self, pair: Pair) -> None:
+    def _measure(self, number: int, pair: Pair) -> None:
         """One pair to its end; the next begins with nothing of it in memory but its slices."""
         try:
             clean, protected, record = pair.load()
             change = measure_change(clean, protected, record)
-            if len(self._examples) < _EXAMPLES:
+            if number in self._shown:
                 self._examples.append(example_of(clean, protected, change.window))
             self._pick_slices(clean, protected, record)
         except Cancelled:
             raise
         except MedUnlearnableError as error:
-            self._problems.append({"case": pair.clean.id, "error": str(error)})
-            self.events.write("case", case=pair.clean.id, error=str(error))
+            self._add_problem(pair, str(error))
             return
         self._changes.append(change.to_json())
         self.events.write("case", case=pair.clean.id, psnr_db=change.psnr_db, checks=change.checks)
+
+    def _add_problem(self, pair: Pair, error: str) -> None:
+        names = (path.name for path in (*pair.clean.inputs, *pair.protected.inputs))
+        named = error if any(name in error for name in names) else f"{pair.clean.id}: {error}"
+        self._problems.append({"case": pair.clean.id, "error": named})
+        self.events.write("case", case=pair.clean.id, error=named)
 
     def _pick_slices(self, clean: Any, protected: Any, record: Any) -> None:
         if self._why_no_attack:

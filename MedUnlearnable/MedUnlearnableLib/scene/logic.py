@@ -11,10 +11,20 @@ from ..files.cases import find_cases
 from ..files.labeled_cases import find_labeled_cases
 from ..files.logo import logo_of
 from ..jobs.job import Job
+from .audit import AuditPair, SceneAudit
 from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 
-__all__ = ["OPTIONS", "FolderJob", "MedUnlearnableLogic", "Outcome", "ProtectJob", "SceneCase"]
+__all__ = [
+    "OPTIONS",
+    "AuditPair",
+    "FolderJob",
+    "MedUnlearnableLogic",
+    "Outcome",
+    "ProtectJob",
+    "SceneAudit",
+    "SceneCase",
+]
 
 #: What `protect` and its like take beside the cases; the panel shows a control for each that it knows.
 OPTIONS = frozenset(
@@ -95,6 +105,30 @@ class MedUnlearnableLogic:
     def resumeFolder(self, out: Path | str) -> FolderJob:
         """Goes on with the run that was interrupted in the folder `out`, with the settings it was started with."""
         return FolderJob(interrupted_job(Path(out)), resume=True)
+
+    def audit(
+        self,
+        volumeNode: Any,
+        protectedNode: Any,
+        segmentationNode: Any = None,
+        budget: str = "10m",
+        reportFolder: Path | str | None = None,
+        **options: Any,
+    ) -> Any:
+        """Measures what protection did and trains attackers for `budget` ("90s", "10m", "2h"); returns a table node.
+
+        Rows are conditions with their verdicts, or the images where nothing can be attacked (no PyTorch, no segments).
+        Learning curves and bars become plot charts; report.html lies in `reportFolder` and shows the originals.
+        Options: segmentIDs, device, weights (a file, for a pretrained start).
+        """
+        case = SceneCase(volumeNode, segmentationNode, options.pop("segmentIDs", None))
+        return self.startAudit([AuditPair(case, protectedNode)], budget, reportFolder, **options).wait().table
+
+    def startAudit(
+        self, pairs: Sequence[AuditPair], budget: str = "10m", reportFolder: Path | str | None = None, **options: Any
+    ) -> SceneAudit:
+        """Starts an audit of cases and their protected copies as one data set, and returns at once."""
+        return SceneAudit.of_nodes(pairs, Path(reportFolder) if reportFolder else None, budget, **options)
 
 
 def _job_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +20,8 @@ from ..jobs.runner import RunningJob, start
 from . import segments, volumes
 from .class_labels import has_label, with_classes
 from .lesion_boxes import boxes_of
+from .waiting import new_temporary_folder, pause_between_polls
 
-_SECONDS_BETWEEN_POLLS = 0.02
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
 
 
@@ -62,7 +60,7 @@ class ProtectJob:
         self._cases = {f"case{number:04d}": case for number, case in enumerate(cases)}
         self._sources = {case_id: volumes.Source.of(case.volumeNode) for case_id, case in self._cases.items()}
         self._errors: dict[str, str] = {}
-        self._folder = _new_temporary_folder()
+        self._folder = new_temporary_folder()
         self._outcomes: list[Outcome] | None = None
         try:
             self._running = self._start(method, options)
@@ -87,7 +85,7 @@ class ProtectJob:
 
     def wait(self, onEvent: Callable[[Event], None] | None = None) -> list[Any]:
         """Waits for the end, with the application kept alive, and returns the new volume nodes."""
-        pause = _pause_between_polls()
+        pause = pause_between_polls()
         while self.isRunning():
             for event in self.poll():
                 if onEvent is not None:
@@ -212,32 +210,3 @@ class FolderJob:
             return Outcome(entry["id"], error=entry["error"])
         record = Record.from_json(read_json(self.outputFolder / entry["record"]))
         return Outcome(entry["id"], record=record, error="" if record.state == "protected" else record.warnings[0])
-
-
-def _new_temporary_folder() -> Path:
-    """In Slicer's own temporary folder, which the user can set to a disk with room."""
-    import slicer
-
-    application = getattr(slicer, "app", None)
-    parent = application.temporaryPath if application is not None else None
-    try:
-        return Path(tempfile.mkdtemp(prefix="medunlearnable-", dir=parent))
-    except OSError as error:
-        raise Refused(
-            f"{parent or tempfile.gettempdir()}: the temporary folder cannot be used ({error.strerror}); "
-            "choose another one in the application settings"
-        ) from None
-
-
-def _pause_between_polls() -> Callable[[], None]:
-    """Keeps Slicer's windows alive during a wait; without the application there is nothing to keep alive."""
-    import slicer
-
-    application = getattr(slicer, "app", None)
-
-    def pause() -> None:
-        if application is not None:
-            application.processEvents()
-        time.sleep(_SECONDS_BETWEEN_POLLS)
-
-    return pause
