@@ -9,7 +9,7 @@ PIP_TORCH := $(PIP) --retries 1 --timeout 10 --extra-index-url https://download.
 # The stand-in for the Slicer application that the panel is tested in. A process of its own: the other rings run without Qt.
 HOST := Testing/slicer_test_utilities
 
-.PHONY: demo test bench bench-strength figures clean
+.PHONY: demo test bench bench-strength bench-salm figures clean
 
 demo: $(VENV)/.scene
 	rm -rf demo
@@ -34,6 +34,10 @@ bench: $(VENV)/.test
 # Days on 2 cores, the most important cells first; stop and start as you like: a cell that has its result is not run again.
 bench-strength: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/umed_strength.py
+
+bench-salm: $(VENV)/.test
+	$(BIN)/python Testing/benchmarks/salm_cost.py
+	$(BIN)/python Testing/benchmarks/salm_strength.py
 
 figures: $(VENV)/.test
 	rm -rf build/figures

@@ -24,7 +24,7 @@ from ..quality import Quality, measure
 from ..record import Protected, Record, voxels_sha256
 from ..streams import RandomStreams
 from ..window import FEW_LEVELS, IntensityWindow
-from ..window_rules import HuHistogram, units_of, window_of
+from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
@@ -86,6 +86,10 @@ class SALM:
         """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
         window = window_of(case, self.params.window, self._ct_window_hu)
         return window.budget(self.params.budget_share) * abs(case.units.slope)
+
+    def windows(self, case: Case) -> tuple[IntensityWindow, ...]:
+        """The window of each channel, after `fit`."""
+        return windows_of(case, self.params.window, self._ct_window_hu)
 
     def state(self) -> State:
         """What `protect` needs for new cases: parameters, key, class names, CT window; for `paper` the surrogates."""
@@ -211,9 +215,10 @@ class SALM:
         if self._learned is None:
             raise Refused("profile paper protects with what it learned on a cohort; fit it, or give its --state")
         learned = self._learned
-        known = {sample.id: sample for sample in learned.cohort.samples}
+        known = learned.cohort.by_id
         trained = MinMin(self.params, learned.cohort, self.streams)
         made_here = trained.is_marked(workspace)
+        surrogates: Surrogates | None = None
         units = list(_units(case, classes, self.params.min_min.unit))
         for number, (sample_id, place, shown) in enumerate(units):
             workspace.progress.step("protect", number, len(units))
@@ -225,15 +230,18 @@ class SALM:
                 stored = trained.noise(learned.rounds, workspace)[:, sample.span]
                 yield place, trained.in_epsilon(stored).reshape(-1, *sides)
             else:
+                surrogates = surrogates or self._saved_surrogates(learned, workspace)
                 new = Sample(sample_id, sides, 0, shown)
-                surrogates = Surrogates(self.params, learned.cohort, self.streams, workspace.device)
-                surrogates.take_up(learned.arrays)
                 yield place, trained.optimize_new(surrogates, _normalized(case, place, window), allowed[place], new)
+
+    def _saved_surrogates(self, learned: _Learned, workspace: Workspace) -> Surrogates:
+        surrogates = Surrogates(self.params, learned.cohort, self.streams, workspace.device)
+        surrogates.take_up(learned.arrays)
+        return surrogates
 
     def _train(self, cases: CaseSource, workspace: Workspace) -> _Learned:
         """Lays the cohort out in arrays of the workspace, and makes the noise."""
         cohort = self._cohort(cases, workspace.progress)
-        samples = {sample.id: sample for sample in cohort.samples}
         images, allowed = cohort.images(workspace), cohort.allowed(workspace)
         for number, case_id in enumerate(cases.ids):
             workspace.progress.step("cohort", number, len(cases.ids))
@@ -243,7 +251,7 @@ class SALM:
             window = window_of(case, self.params.window, self._ct_window_hu)
             free = self._allowed(case, window)
             for sample_id, place, _ in _units(case, case.classes, self.params.min_min.unit):
-                span = samples[sample_id].span
+                span = cohort.by_id[sample_id].span
                 images[:, span] = _normalized(case, place, window).reshape(cohort.channels, -1)
                 allowed[span] = free[place].ravel()
         training = MinMin(self.params, cohort, self.streams)

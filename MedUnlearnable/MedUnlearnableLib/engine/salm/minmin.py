@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,6 +62,15 @@ class Cohort:
     def pixels(self) -> int:
         return self.samples[-1].span.stop if self.samples else 0
 
+    @cached_property
+    def by_id(self) -> dict[str, Sample]:
+        return {sample.id: sample for sample in self.samples}
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Names the cohort. Kept, for it takes a look at every sample."""
+        return hashlib.sha256(repr(self.samples).encode()).digest()
+
     def images(self, workspace: Workspace) -> NDArray[np.float16]:
         """[C, pixels] in [0, 1]."""
         return workspace.array("salm-images", (self.channels, self.pixels), np.float16)
@@ -85,6 +95,7 @@ class Surrogates:
         import torch
 
         choices, sides = params.min_min, cohort.samples[0].sides
+        self.device = device
         self.networks = [
             seeded_classifier(
                 int(streams.generator(f"weights {number}").integers(2**62)),
@@ -201,7 +212,7 @@ class MinMin:
     @property
     def _fingerprint(self) -> bytes:
         """Of this training: its key and its samples."""
-        return hashlib.sha256(self.streams.seed + repr(self.cohort).encode()).digest()
+        return hashlib.sha256(self.streams.seed + self.cohort.digest).digest()
 
     def _mark(self, workspace: Workspace) -> NDArray[np.uint8]:
         return workspace.array("salm-mark", (hashlib.sha256().digest_size,), np.uint8)
@@ -304,17 +315,18 @@ class MinMin:
         """Noise [C, *sides] of a sample the surrogates were not trained with, as fractions of the window."""
         import torch
 
-        images = torch.from_numpy(image[None])
-        mask = torch.from_numpy(np.ascontiguousarray(allowed)[None, None])
+        device = surrogates.device
+        images = torch.from_numpy(image[None]).to(device)
+        mask = torch.from_numpy(np.ascontiguousarray(allowed)[None, None]).to(device)
         delta, touched = torch.zeros_like(images), torch.zeros_like(mask)
-        slots = torch.zeros(1, dtype=torch.long)
+        slots = torch.zeros(1, dtype=torch.long, device=device)
         for _ in range(_STEPS_OF_NEW_SAMPLES):
             for network in surrogates.networks:
                 stepper = _NoiseSteps(
                     self.params, network, lambda x, network=network: self._loss(network, x, [sample], "sum")
                 )
                 delta, touched = stepper.run(images, mask, slots, delta, touched)
-        return delta[0].numpy()
+        return delta[0].cpu().numpy()
 
     def _batch(self, picked: list[Sample], workspace: Workspace) -> tuple[torch.Tensor, torch.Tensor]:
         """Images [N, C, *sides] in [0, 1] and what may change of them [N, 1, *sides]."""
