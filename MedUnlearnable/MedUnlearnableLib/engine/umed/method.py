@@ -78,7 +78,7 @@ class UMed:
             return self._unchanged(case)
         if all(channel.min() == channel.max() for channel in case.image):
             raise Refused("the image is constant, so there is nothing to protect; leave it out")
-        windows = windows_of(case, self.params.window, self._ct_window_hu)
+        windows = self.windows(case)
         budgets = self._budgets(windows)  # refuses here, before any work
         image = self._perturbed(case, windows, workspace)
         quality = measure(case.image, image, windows, workspace.progress)
@@ -87,8 +87,12 @@ class UMed:
 
     def budget_physical(self, case: Case) -> float:
         """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
-        budgets = self._budgets(windows_of(case, self.params.window, self._ct_window_hu))
+        budgets = self._budgets(self.windows(case))
         return max(budget * abs(part.units.slope) for part, budget in zip(case.of_one_meaning(), budgets))
+
+    def windows(self, case: Case) -> Windows:
+        """The window of each channel, after `fit`."""
+        return windows_of(case, self.params.window, self._ct_window_hu)
 
     def state(self) -> State:
         """What `protect` needs for new cases: parameters, key, CT window, and the generators where there are any."""
