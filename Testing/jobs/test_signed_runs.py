@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 from MedUnlearnableLib.cli import main
@@ -277,6 +278,38 @@ def test_a_killed_run_goes_on_and_every_image_has_its_own_certificate(cohort: Pa
     assert not list(out.glob("*.mulpay"))
 
 
+def test_a_case_whose_certificate_was_tampered_with_is_done_again(cohort: Path, tmp_path: Path) -> None:
+    out, sealer = tmp_path / "out", Sealer(ISSUER)
+    few = job_of(cohort, out)
+    few = replace(few, cases=few.cases[:3])
+    assert start(few, sealer=sealer).wait()["exit_code"] == 0
+    tampered = out / "case01.mulcert.json"
+    tampered.write_text(tampered.read_text().replace("Clinic A", "Clinic B"))
+    assert [verdict.kind for _, verdict in verify_folder(out, trusted)].count(Kind.BAD_CERTIFICATE) == 1
+    assert start(few, resume=True, sealer=sealer).wait()["exit_code"] == 0
+    assert [verdict.kind for _, verdict in verify_folder(out, trusted)] == [Kind.TRUSTED] * 3
+
+
+def test_each_channel_of_a_data_set_has_a_certificate(desk: Desk, volumes: Any) -> None:
+    data = desk.folder / "Dataset001_Brain"
+    (data / "imagesTr").mkdir(parents=True)
+    (data / "labelsTr").mkdir()
+    for channel in range(2):
+        nib.save(nib.Nifti1Image(volumes.tissue(channel).T, np.eye(4)), data / "imagesTr" / f"b_000{channel}.nii.gz")
+    nib.save(nib.Nifti1Image(volumes.ball().T, np.eye(4)), data / "labelsTr" / "b.nii.gz")
+    description = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "ball": 1}, "numTraining": 1}
+    (data / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
+    run = ("protect", "umed", "--images", data, "--profile", "instant", "--out", "set", "--key", "hers/mulkey.json")
+    ended = desk.run(*run)
+    assert ended.code == 0, ended.err
+    found = desk.run("verify", "set", "--json")
+    assert (found.code, len(found.out.splitlines())) == (3, 2)
+    for channel in range(2):
+        name = f"imagesTr/b_000{channel}.nii.gz"
+        assert desk.run("restore", f"set/{name}", "--key", "hers/mulkey.json", "--out", f"{channel}.nii.gz").code == 0
+        assert np.array_equal(formats.read(desk.folder / f"{channel}.nii.gz").array, formats.read(data / name).array)
+
+
 def test_a_run_goes_on_with_the_same_key_and_recipients_only(cohort: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     running = start(job_of(cohort, out), sealer=Sealer(ISSUER))
@@ -292,10 +325,12 @@ def test_a_run_goes_on_with_the_same_key_and_recipients_only(cohort: Path, tmp_p
 def test_arguments_and_environment_of_the_worker_hold_no_secret(cohort: Path, tmp_path: Path) -> None:
     running = start(job_of(cohort, tmp_path / "out"), sealer=Sealer(ISSUER, (SHARED_PASSPHRASE,)))
     process = Path(f"/proc/{running.process_id}")
+    while b"jobs.worker" not in (process / "cmdline").read_bytes():  # a moment after the start it is not filled in
+        time.sleep(0.01)
     seen = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
     running.cancel()
     running.wait()
-    assert b"jobs.worker" in seen
+    assert b"PATH=" in seen
     assert text_of(ISSUER.seed).encode() not in seen
     assert SHARED_PASSPHRASE.encode() not in seen
 
