@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,12 @@ from typing import Any
 from ..files.cases import CaseFiles
 from ..jobs.job import Job
 from ..jobs.methods import DEVICES, METHODS
-from ..jobs.runner import RunningJob, start
+from ..jobs.plan import plan_of
+from ..jobs.runner import RunningJob, refuse_before_start, start
 from ..jobs.share import Share
 from ..reporters import Reporter, reporter_for
 from .certificates import add_certificate_options, sealer_of
+from .output import say
 
 
 def add_data_options(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +69,9 @@ def add_run_options(parser: argparse.ArgumentParser, method: str) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the same command where it was killed or cancelled"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="read all cases and say what would be done; nothing is written"
+    )
     add_certificate_options(parser)
     parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
     parser.add_argument("--quiet", action="store_true", help="errors only")
@@ -92,9 +99,24 @@ def job_of(
 
 
 def run(job: Job, options: argparse.Namespace) -> int:
-    """Starts the job, shows it to its end, and returns the exit code."""
+    """Starts the job, shows it to its end, and returns the exit code; or only says what it would do."""
+    if options.dry_run:
+        return _show_plan(job, options)
     running = start(job, options.resume, Share.from_environment(), sealer_of(options))
     return _watch(running, reporter_for(options.json, options.quiet, len(job.cases)))
+
+
+def _show_plan(job: Job, options: argparse.Namespace) -> int:
+    """Exit code 1 where a case cannot be protected, as the run would end."""
+    refuse_before_start(job, options.resume)
+    plan = plan_of(job)
+    if options.json:
+        say(json.dumps(plan.to_json()))
+    else:
+        say("\n".join(plan.lines()))
+        for warning in plan.warnings:
+            sys.stderr.write(f"warning: {warning}\n")
+    return int(any(case.error for case in plan.cases))
 
 
 def _watch(running: RunningJob, reporter: Reporter) -> int:

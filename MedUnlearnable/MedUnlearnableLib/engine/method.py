@@ -16,6 +16,7 @@ from .errors import Refused
 from .progress import Progress
 from .record import Protected
 from .streams import RandomStreams
+from .window import IntensityWindow
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -106,6 +107,9 @@ class Method(Protocol):
 
     def protect(self, case: Case, workspace: Workspace | None = None) -> Protected:
         """One protected case. Raises Refused with one sentence when it cannot be done."""
+
+    def windows(self, case: Case) -> tuple[IntensityWindow, ...]:
+        """The window of each channel, after `fit`. Refuses what has none."""
 
     def state(self) -> State:
         """What `protect` needs for new cases."""

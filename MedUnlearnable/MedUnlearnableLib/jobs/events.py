@@ -24,7 +24,7 @@ EVENTS_FILE = "events.jsonl"
 CANCEL_FILE = "cancel"
 _SECONDS_BETWEEN = 0.1  # within a stage, neither event nor look at the cancel file more often than this
 #: Where in the time of a case a stage begins and ends (measured on CT of 50 to 300 slices).
-_PARTS_OF_A_CASE = {"read": (0.0, 0.1), "protect": (0.1, 0.6), "quality": (0.6, 0.8), "write": (0.8, 1.0)}
+PARTS_OF_A_CASE = {"read": (0.0, 0.1), "protect": (0.1, 0.6), "quality": (0.6, 0.8), "write": (0.8, 1.0)}
 _TOO_EARLY = 0.15  # of a case: before this its own pace says nothing
 _TOO_EARLY_FOR_ALL = 0.01  # of a stage of the whole cohort, such as a training
 
@@ -129,9 +129,9 @@ class WatchedProgress(Progress):
 
     def _share_of_case(self, stage: str, share_of_stage: float) -> float:
         """How much of the case is done; 0 while the cohort is looked at."""
-        if self._case is None or stage not in _PARTS_OF_A_CASE:
+        if self._case is None or stage not in PARTS_OF_A_CASE:
             return 0.0
-        begin, end = _PARTS_OF_A_CASE[stage]
+        begin, end = PARTS_OF_A_CASE[stage]
         return begin + share_of_stage * (end - begin)
 
     def _time_left(self, now: float, done: float) -> tuple[float | None, float | None]:

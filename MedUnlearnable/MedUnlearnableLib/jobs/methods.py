@@ -76,7 +76,7 @@ def _medlocker_params(choices: Mapping[str, Any]) -> medlocker.MedLockerParams:
 def build(job: Job) -> tuple[Method, str]:
     """The method with its parameters, and why this profile was taken."""
     refuse_bad_request(job)
-    kind, choices = METHODS[job.method], _choices(job)
+    kind, choices = METHODS[job.method], choices_of(job)
     if job.state is not None:
         method, why = _saved(kind, job.state, choices), f"as saved in {job.state.name}"
     else:
@@ -99,12 +99,12 @@ def refuse_bad_request(job: Job) -> None:
         raise UsageError(f"--device {job.device} is unknown; give one of {', '.join(DEVICES)}")
     if job.state is not None and job.seed is not None:
         raise UsageError("--state brings its own key, so --seed cannot be given with it; leave one out")
-    kind.refuse_bad_choices(_choices(job))
+    kind.refuse_bad_choices(choices_of(job))
     if job.device == "cuda":
         _refuse_without_cuda()
 
 
-def _choices(job: Job) -> dict[str, Any]:
+def choices_of(job: Job) -> dict[str, Any]:
     """What the user chose, in the words of the method's parameters; what was left open is left out."""
     choices = dict(job.parameters)
     if job.epsilon is not None:

@@ -24,6 +24,7 @@ from .account import FAILED, Account
 from .events import EventWriter, WatchedProgress
 from .job import JOB_FILE, Job
 from .methods import METHODS, build
+from .plan import memory_warnings
 from .process import read_secret, starter_is_gone
 from .share import READY_FILE, Share
 from .workspace import FolderWorkspace
@@ -122,7 +123,7 @@ class Run:
         self.events.write(
             "started", method=METHODS[self.job.method].name, profile=method.params.profile, why=why, finished=finished
         )
-        for warning in self.job.warnings:
+        for warning in (*self.job.warnings, *memory_warnings(self.job.cases)):
             self.events.write("warning", message=warning)
         if saved is None or not saved["fitted"]:
             if self.job.state is None:
