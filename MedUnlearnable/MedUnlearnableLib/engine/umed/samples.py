@@ -66,14 +66,13 @@ def _drawn(
     ids: Sequence[str], cohort: Cohort, count: int, random: np.random.Generator
 ) -> Iterator[tuple[str, list[int]]]:
     """Which pieces of which case: every slice or volume as often as any other, give or take one."""
-    pieces = [(case, piece) for case, number in enumerate(cohort.pieces) for piece in range(number)]
-    drawn: dict[int, list[int]] = {}
-    for start in range(0, count, len(pieces)):
-        for chosen in random.permutation(len(pieces))[: count - start]:
-            case, piece = pieces[chosen]
-            drawn.setdefault(case, []).append(piece)
-    for case in sorted(drawn):
-        yield ids[case], sorted(drawn[case])
+    total = sum(cohort.pieces)
+    orders = [random.permutation(total) for _ in range(0, count, total)]
+    chosen = np.sort(np.concatenate(orders)[:count])  # pieces are counted through all cases
+    first = np.cumsum((0, *cohort.pieces))
+    for case_id, before, mine in zip(ids, first, np.split(chosen, np.searchsorted(chosen, first[1:-1]))):
+        if mine.size:
+            yield case_id, (mine - before).tolist()
 
 
 def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan, setup: Setup) -> Samples:
