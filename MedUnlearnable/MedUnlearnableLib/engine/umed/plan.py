@@ -15,9 +15,11 @@ from .recipes import RECIPES, Recipe
 #: Halvings, by dimensions.
 GENERATOR_DEPTH = {2: 2, 3: 2}
 SURROGATE_DEPTH = {2: 4, 3: 3}
-#: Sides of a patch become multiples of it, by dimensions, for the surrogate. In 3D its lowest level keeps 4 voxels a
-#: side: with 2, the weight gradients of bfloat16 convolutions hold what lay in memory (oneDNN of PyTorch 2.13).
-_MULTIPLE = {2: 16, 3: 32}
+#: Sides of a patch are multiples of it, for the surrogate's halvings.
+_MULTIPLE = {dimensions: 2**depth for dimensions, depth in SURROGATE_DEPTH.items()}
+#: In 3D three voxels a side are left at the lowest level: of two, the weight gradients of bfloat16 convolutions hold
+#: what lay in memory (oneDNN of PyTorch 2.13).
+_SMALLEST_SIDE = {2: 16, 3: 24}
 _MARGIN = 16  # voxels of surroundings a patch shows on either side of the foreground
 _LARGEST_SIDE = {("cpu", 2): 320, ("cuda", 2): 320, ("cpu", 3): 64, ("cuda", 3): 96}
 _BATCH_VOXELS = {("cpu", 2): 16 * 128**2, ("cuda", 2): 16 * 256**2, ("cpu", 3): 64**3, ("cuda", 3): 2 * 96**3}
@@ -55,7 +57,7 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
     recipe = RECIPES[params.profile]
     kind = (device, cohort.dimensions)
     sides = tuple(
-        _rounded_up(min(side, extent + 2 * _MARGIN, _LARGEST_SIDE[kind]), _MULTIPLE[cohort.dimensions])
+        _patch_side(min(side, extent + 2 * _MARGIN, _LARGEST_SIDE[kind]), cohort.dimensions)
         for side, extent in zip(cohort.sides, cohort.extent)
     )
     batch = min(max(_SMALLEST_BATCH, _BATCH_VOXELS[kind] // math.prod(sides)), recipe.largest_batch)
@@ -105,5 +107,6 @@ def _iterations(recipe: Recipe, pieces: int, batch: int) -> int:
     return min(max(recipe.fewest_iterations, recipe.epochs * pieces // batch), recipe.most_iterations)
 
 
-def _rounded_up(side: int, multiple: int) -> int:
-    return -(-side // multiple) * multiple
+def _patch_side(wanted: int, dimensions: int) -> int:
+    multiple = _MULTIPLE[dimensions]
+    return max(_SMALLEST_SIDE[dimensions], -(-wanted // multiple) * multiple)
