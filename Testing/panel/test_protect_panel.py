@@ -393,7 +393,7 @@ def test_a_folder_is_protected_into_a_new_folder(module, ui, slicer_popups, tmp_
     protect(module)
     finish(module)
     assert ui.resultsTable.rowCount == 3
-    assert str(tmp_path / "out") in ui.statusLabel.text
+    assert f"Hand out {tmp_path / 'out'}; keep {tmp_path / 'out-private'} for yourself" in ui.statusLabel.text
     assert (tmp_path / "out" / "manifest.json").exists()
     assert len(protected_volumes()) == 1
 

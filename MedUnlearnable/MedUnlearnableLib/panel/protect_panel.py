@@ -315,9 +315,10 @@ class ProtectPanel:
         done = _("MedUnlearnable: {done} case(s) protected in {seconds:.0f} s.").format(
             done=self.results.done, seconds=seconds
         )
-        folders = ", ".join(run.folders)
-        hand_out = _("Hand out: {folders}.").format(folders=folders) if folders else _("Save the new volumes.")
-        text = f"{done} {hand_out} " + _("The scene file holds the originals too: do not hand it out.")
+        parts = [done, _("Save the new volumes.")] if self.results.has_volumes else [done]
+        for public, private in run.folders:
+            parts.append(_("Hand out {public}; keep {private} for yourself.").format(public=public, private=private))
+        text = " ".join([*parts, _("The scene file holds the originals too: do not hand it out.")])
         if not run.message():
             self.ui.statusLabel.text = "\n".join([text, *self._warnings])
         slicer.util.showStatusMessage(text, 0)

@@ -47,6 +47,11 @@ class ResultsSection:
         """Cases that were protected."""
         return sum(outcome.record is not None and not outcome.error for outcome in self._table.outcomes)
 
+    @property
+    def has_volumes(self) -> bool:
+        """Results that are nodes of the scene, and not saved by the run."""
+        return bool(self._table.nodes())
+
     def show(self, outcomes: list[Outcome]) -> None:
         self._table.show(outcomes)
         self._update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..engine.errors import MedUnlearnableError
@@ -61,9 +62,10 @@ class Run:
         return self._error or (failures[0] if failures else "")
 
     @property
-    def folders(self) -> list[str]:
-        """Folders that may be handed out."""
-        return [str(job.outputFolder) for job in self._jobs if isinstance(job, FolderJob) and job.outcomes()]
+    def folders(self) -> list[tuple[Path, Path]]:
+        """What may be handed out, and what must stay with the owner, of each folder that was protected."""
+        done = [job for job in self._jobs if isinstance(job, FolderJob) and job.outcomes()]
+        return [(job.outputFolder, job.privateFolder) for job in done]
 
     def _start_next(self) -> None:
         self._jobs.append(self._waiting.pop(0)())

@@ -179,7 +179,13 @@ class FolderJob:
 
     @property
     def outputFolder(self) -> Path:
+        """May be handed out."""
         return self._running.job.out
+
+    @property
+    def privateFolder(self) -> Path:
+        """Holds the key of the run; stays with the owner."""
+        return self._running.job.private
 
     def poll(self) -> list[Event]:
         return self._running.poll()
