@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-ARCHITECTURES = ("residual", "plain", "depthwise")
+ARCHITECTURES = ("residual", "plain", "dense")
 _LEVELS = 4
 
 
@@ -28,7 +28,7 @@ def seeded_target(seed: int, architecture: str, channels: int, classes: int, wid
     if architecture not in ARCHITECTURES:
         raise UsageError(f"unknown architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}")
     levels: dict[str, Callable[[int, int], nn.Module]]
-    levels = {"residual": _residual_class(), "plain": _plain, "depthwise": _depthwise_class()}
+    levels = {"residual": _residual_class(), "plain": _plain, "dense": _dense_class()}
     widths = [width, *(width << number for number in range(_LEVELS))]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -37,12 +37,10 @@ def seeded_target(seed: int, architecture: str, channels: int, classes: int, wid
         return nn.Sequential(_convolution(channels, width, stride=2), *body, *head)
 
 
-def _convolution(
-    before: int, after: int, stride: int = 1, size: int = 3, groups: int = 1, active: bool = True
-) -> nn.Module:
+def _convolution(before: int, after: int, stride: int = 1, size: int = 3, active: bool = True) -> nn.Module:
     from torch import nn
 
-    convolution = nn.Conv2d(before, after, size, stride, padding=size // 2, groups=groups, bias=False)
+    convolution = nn.Conv2d(before, after, size, stride, padding=size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(after), *([nn.ReLU(inplace=True)] if active else []))
 
 
@@ -56,46 +54,40 @@ def _plain(before: int, after: int) -> nn.Module:
 @cache
 def _residual_class() -> type[nn.Module]:
     from torch import nn
-    from torch.nn.functional import relu
+    from torch.nn.functional import max_pool2d, relu
 
     class Residual(nn.Module):
-        """Two convolutions beside a shortcut (He et al., arXiv 1512.03385); halves the image."""
+        """Two convolutions beside a shortcut (He et al., arXiv 1512.03385), and a pooling."""
 
         def __init__(self, before: int, after: int) -> None:
             super().__init__()
-            self.inner = nn.Sequential(_convolution(before, after, stride=2), _convolution(after, after, active=False))
-            self.shortcut = nn.Sequential(nn.AvgPool2d(2), _convolution(before, after, size=1, active=False))
+            self.inner = nn.Sequential(_convolution(before, after), _convolution(after, after, active=False))
+            self.shortcut = _convolution(before, after, size=1, active=False)
 
         def forward(self, features: torch.Tensor) -> torch.Tensor:
-            return relu(self.inner(features) + self.shortcut(features))
+            return max_pool2d(relu(self.inner(features) + self.shortcut(features)), 2)
 
     return Residual
 
 
 @cache
-def _depthwise_class() -> type[nn.Module]:
+def _dense_class() -> type[nn.Module]:
+    import torch
     from torch import nn
 
-    class Depthwise(nn.Module):
-        """Two inverted bottlenecks (Sandler et al., arXiv 1801.04381); the first halves the image."""
+    class Dense(nn.Module):
+        """Two convolutions that see all features before them (Huang et al., arXiv 1608.06993), and an average."""
 
         def __init__(self, before: int, after: int) -> None:
             super().__init__()
-            self.down = _bottleneck(before, after, hidden=4 * before, stride=2)
-            self.mix = _bottleneck(after, after, hidden=2 * after, stride=1)
+            growth = after // 2
+            self.first = _convolution(before, growth)
+            self.second = _convolution(before + growth, growth)
+            self.transition = nn.Sequential(_convolution(before + 2 * growth, after, size=1), nn.AvgPool2d(2))
 
         def forward(self, features: torch.Tensor) -> torch.Tensor:
-            features = self.down(features)
-            return features + self.mix(features)
+            for layer in (self.first, self.second):
+                features = torch.cat([features, layer(features)], dim=1)
+            return self.transition(features)
 
-    return Depthwise
-
-
-def _bottleneck(before: int, after: int, hidden: int, stride: int) -> nn.Module:
-    from torch import nn
-
-    return nn.Sequential(
-        _convolution(before, hidden, size=1),
-        _convolution(hidden, hidden, stride=stride, size=5, groups=hidden),
-        _convolution(hidden, after, size=1, active=False),
-    )
+    return Dense
