@@ -67,6 +67,11 @@ def start_audit(job: AuditJob, resume: bool = False) -> RunningAudit:
         raise
 
 
+def holds_audit(folder: Path) -> bool:
+    """Whether an audit was begun there, which can be gone on with."""
+    return (folder / JOB_FOLDER / _JOB_FILE).exists()
+
+
 def _refuse_bad_job(job: AuditJob, resume: bool) -> None:
     if job.device not in DEVICES:
         raise UsageError(f"--device {job.device} is unknown; give one of {', '.join(DEVICES)}")
@@ -79,7 +84,7 @@ def _refuse_bad_job(job: AuditJob, resume: bool) -> None:
     if job.out.resolve() in inputs:
         raise Refused(f"--out {job.out} is a folder of the images; give another folder, inputs are never written to")
     used = job.out.is_dir() and any(path.name != LOCK_FILE for path in job.out.iterdir())
-    if used and not (resume and (job.out / JOB_FOLDER / _JOB_FILE).exists()):
+    if used and not (resume and holds_audit(job.out)):
         raise Refused(
             f"--out {job.out} is not empty; give a new or an empty folder, or go on with the interrupted audit in it "
             "by --resume"

@@ -13,7 +13,7 @@ from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
 from ..files.cases import CaseFiles
 from ..files.pairs import Pair, find_pairs
 from ..files.volume import read_json, write_atomically
-from ..jobs.audit_job import RESULTS_FILE, AuditJob, RunningAudit, start_audit
+from ..jobs.audit_job import RESULTS_FILE, AuditJob, RunningAudit, holds_audit, start_audit
 from ..jobs.events import Event
 from . import segments, volumes
 from .audit_nodes import AuditNodes, add_nodes
@@ -74,12 +74,13 @@ class SceneAudit:
         classes: Path | None,
         out: Path,
         budget: str,
-        **more: Any,
+        device: str = "auto",
+        weights: Path | None = None,
     ) -> SceneAudit:
-        """As the command line does. `more`: device, weights; resume."""
-        resume = more.pop("resume", False)
+        """As the command line does. A folder with an interrupted audit is gone on with."""
         found = find_pairs(clean, protected, labels, classes)
-        return cls(AuditJob.of(found, out, parse_budget(budget), **more), resume=resume)
+        job = AuditJob.of(found, out, parse_budget(budget), device=device, weights=weights)
+        return cls(job, resume=holds_audit(out))
 
     @property
     def reportFolder(self) -> Path:
