@@ -29,12 +29,12 @@ class SearchSettings:
     """`forwards` is the most that a site may cost; most are solved long before."""
 
     logos: int = 1
-    population: int = 32
+    population: int = 16
     forwards: int = 600
     crossover: float = 0.9
     opacity: tuple[int, int] = (100, 255)
     confidence: float = 0.0  # logits by which a wrong class must win
-    tried: int = 8  # places tried for each logo where the slope points; 0: no use of gradients
+    tried: int = 6  # places tried for each logo where the slope points; 0: no use of gradients
     fade: bool = True  # lower the opacity as long as the prediction stays wrong
 
 
@@ -86,13 +86,17 @@ class _Search:
         self.random = [streams.generator(f"search {site.name}") for site in sites]
         shape = (settings.population, GENES * settings.logos)
         self.genes = np.stack([random.random(shape) for random in self.random])
+        self.scores = np.full(self.genes.shape[:2], np.inf)
         self.history: list[list[float]] = [[] for _ in sites]
         self.forwards = np.zeros(len(sites), np.int64)
         everyone = np.arange(len(sites))
         self.clean = self._scores(everyone, np.zeros((len(sites), 0, GENES), np.int64))
 
     def seed_by_gradient(self) -> None:
-        """Logo by logo: the slope at the picture as it is now ranks all places; the best of a few tried ones stays."""
+        """Logo by logo: the slope at the picture as it is now ranks all places; the best of a few tried ones stays.
+
+        What has been chosen in the end is the first vector of the population.
+        """
         everyone = np.arange(len(self.sites))
         chosen = np.zeros((len(self.sites), 0, GENES), np.int64)
         for logo in range(self.settings.logos):
@@ -107,6 +111,7 @@ class _Search:
             sets = np.concatenate([np.repeat(chosen[:, None], tried.shape[1], 1), tried[:, :, None]], axis=2)
             scores = self._scores_of_sets(everyone, sets)
             chosen = sets[everyone, scores.argmin(axis=1)]
+            self.scores[:, 0] = scores.min(axis=1)
             for number, site in enumerate(self.sites):
                 self._sow(number, site, logo, tried[number][scores[number].argsort()])
 
@@ -117,8 +122,8 @@ class _Search:
             self.genes[number, row, own] = site.encoded(mark[np.newaxis], self.settings.opacity)
 
     def evolve(self, progress: Progress) -> None:
-        everyone = np.arange(len(self.sites))
-        self.scores = self._scores_of_genes(everyone, self.genes)
+        if len(active := self._active()):  # some may be solved by where the slope points to
+            self.scores[active] = self._scores_of_genes(active, self.genes[active])
         while len(active := self._active()):
             progress.step("search", len(self.sites) - len(active), len(self.sites))
             trial = np.stack([self._trial(site) for site in active])
