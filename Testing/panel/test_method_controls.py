@@ -136,3 +136,34 @@ def test_the_panel_fits_the_default_width_with_every_method(module, ui):
     for name in NAMES.values():
         choose(module, name)
         assert module.container.minimumSizeHint.width() <= 342
+
+
+@pytest.fixture
+def locked_key(tmp_path):
+    from MedUnlearnableLib.engine.certificate.keys import PrivateKey
+    from MedUnlearnableLib.files.keys import save_key
+
+    return save_key(tmp_path, PrivateKey.fresh("me"), "open sesame")[0]
+
+
+def test_the_passphrase_of_a_key_is_asked_for_and_remembered_nowhere(module, ui, slicer_popups, locked_key):
+    ui.advancedSection.collapsed = False
+    fields(module)["key"].findChild("QLineEdit").text = str(locked_key)
+    slicer_popups.answer("open sesame")
+    assert module.widget.panel._options()["passphrase"] == "open sesame"
+    node = module.logic.getParameterNode()
+    assert not any("sesame" in node.GetParameter(name) for name in node.GetParameterNames())
+
+
+def test_a_run_that_is_to_be_signed_does_not_start_without_its_passphrase(module, ui, slicer_popups, locked_key):
+    add_case()
+    ui.addAllButton.click()
+    ui.advancedSection.collapsed = False
+    fields(module)["key"].findChild("QLineEdit").text = str(locked_key)
+    slicer_popups.answer("")
+    ui.protectButton.click()
+    assert "no passphrase was given" in ui.statusLabel.text
+    assert module.widget.panel.keeper.run is None
+    fields(module)["key"].findChild("QLineEdit").text = str(locked_key.with_name("mulkey.pub"))
+    ui.protectButton.click()
+    assert "not a JSON object" in ui.statusLabel.text or "not a key file" in ui.statusLabel.text

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import qt
 import slicer
 import slicer.util
+from slicer.i18n import tr as _
 
+from ..engine.errors import Refused
+from ..files.keys import load_key
 from ..jobs.methods import METHODS
 from ..scene.logic import OPTIONS
 from .method_forms import ALL_CONTROLS, CERTIFICATE_CONTROLS, Control, MethodForm, form_of
@@ -29,10 +33,13 @@ class MethodControls:
         self._updating = False
         self._rows: dict[str, tuple[Any, Any]] = {}  # label and field, by option
         self._writers: dict[str, Callable[[str], None]] = {}
-        for number, control in enumerate(ALL_CONTROLS):
-            is_common = control in CERTIFICATE_CONTROLS
-            section = ui.advancedSection if is_common else ui.protectionSection
-            self._add(control, section.layout(), -1 if is_common else _ROW_BELOW_PROFILE + number)
+        below_profile = _ROW_BELOW_PROFILE
+        for control in ALL_CONTROLS:
+            if control.advanced:
+                ui.advancedSection.layout().addRow(*self._row_of(control))
+            else:
+                ui.protectionSection.layout().insertRow(below_profile, *self._row_of(control))
+                below_profile += 1
         ui.methodComboBox.connect("currentTextChanged(QString)", self._change_method)
         ui.profileComboBox.connect("currentTextChanged(QString)", self._change_profile)
 
@@ -63,6 +70,18 @@ class MethodControls:
             return {}
         texts = {control: getattr(self._parameters, control.option) for control in self._shown()}
         return {control.option: control.value_of(text.strip()) for control, text in texts.items() if text.strip()}
+
+    def ask_passphrase(self) -> str:
+        """Of the key to sign with; empty where there is none to ask for. Refuses a file that is no key."""
+        path = self.options().get("key")
+        if path is None or not load_key(Path(path)).needs_passphrase:
+            return ""
+        title, question = _("Sign the certificates"), _("Passphrase of {path}:").format(path=path)
+        password = qt.QLineEdit.Password
+        word = str(qt.QInputDialog.getText(slicer.util.mainWindow(), title, question, password))
+        if not word:
+            raise Refused(_("Not started: the key is locked, and no passphrase was given."))
+        return word
 
     def _shown(self) -> list[Control]:
         """A control whose option this version does not know yet stays away."""
@@ -109,15 +128,13 @@ class MethodControls:
         if self._parameters is not None and (always or not self._updating):
             setattr(self._parameters, option, str(text))
 
-    def _add(self, control: Control, layout: Any, row: int) -> None:
-        label, field = qt.QLabel(control.label), self._field_of(control)
-        for widget in (label, field):
+    def _row_of(self, control: Control) -> tuple[Any, Any]:
+        """Label and field."""
+        row = qt.QLabel(control.label), self._field_of(control)
+        for widget in row:
             widget.toolTip = control.tooltip
-        self._rows[control.option] = label, field
-        if row < 0:
-            layout.addRow(label, field)
-        else:
-            layout.insertRow(row, label, field)
+        self._rows[control.option] = row
+        return row
 
     def _field_of(self, control: Control) -> Any:
         remember = partial(self._remember, control.option)

@@ -24,6 +24,7 @@ class Control:
     choices: tuple[str, ...] = ()  # none: a text
     files: str = ""  # not empty: a file of this kind may be chosen instead of typing
     value_of: Callable[[str], Any] = str
+    advanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ _FORMS = {
                 _("Place:"),
                 _("column: one place for the slices around the lesion. slice: one for each. volume: one for all."),
                 choices=PLACEMENTS,
+                advanced=True,
             ),
             Control(
                 "models",
@@ -99,6 +101,7 @@ _FORMS = {
                 _("Description of a model that the logo shall mislead; empty: models trained on the labeled cases."),
                 files=_("Description (*.json)"),
                 value_of=lambda path: [path],
+                advanced=True,
             ),
             Control(
                 "trustModels",
@@ -106,24 +109,28 @@ _FORMS = {
                 _("A TorchScript or exported model is a program. Say yes only if you trust who made it."),
                 choices=("no", "yes"),
                 value_of=lambda answer: answer == "yes",
+                advanced=True,
             ),
         ),
     ),
 }
 
-#: For every method; under Advanced.
+#: For every method.
 CERTIFICATE_CONTROLS = (
     Control(
         "key",
         _("Sign with:"),
         _("Your key file: a signed certificate, and for you the exact original."),
         files=_("Key (*.json)"),
+        advanced=True,
     ),
     Control(
         "recipient",
         _("Also for:"),
         _("Public key of somebody who may restore the original, too: its text or its file."),
         files=_("Public key (*.pub)"),
+        value_of=lambda key: [key],
+        advanced=True,
     ),
 )
 

@@ -187,8 +187,9 @@ class ProtectPanel:
             self.ui.statusLabel.text = _("Cancelling; finished cases are kept.")
             return
         try:
+            starters = self._starters()
             with slicer.util.WaitCursor():  # volumes are copied for the worker
-                self.keeper.run = Run(self._starters())
+                self.keeper.run = Run(starters)
         except MedUnlearnableError as error:
             self._tell_failure(str(error))
             return
@@ -224,6 +225,9 @@ class ProtectPanel:
         seed = parameters.seed.strip()
         if seed and not seed.lstrip("-").isdigit():
             raise MedUnlearnableError(_("The seed must be a whole number, or empty for a fresh secret one."))
+        own = self.controls.options()
+        if "key" in own:
+            own["passphrase"] = self.controls.ask_passphrase()
         return {
             "profile": parameters.profile,
             "epsilon": self._epsilon(),
@@ -232,7 +236,7 @@ class ProtectPanel:
             "device": parameters.device,
             "state": parameters.stateFile or None,
             "saveState": parameters.saveStateFile or None,
-            **self.controls.options(),
+            **own,
         }
 
     def _watch(self) -> None:
