@@ -76,8 +76,8 @@ RECIPES = {
         surrogate_life=800,
         cooling=0.3,
         largest_batch=16,
-        epochs=40,
-        fewest_iterations=1200,
+        epochs=30,
+        fewest_iterations=900,
         most_iterations=3000,
     ),
 }
