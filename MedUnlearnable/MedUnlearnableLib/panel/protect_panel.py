@@ -86,7 +86,8 @@ class ProtectPanel:
     def update(self) -> None:
         """Everything that follows from parameters, scene and run."""
         self._follow_default_epsilon()
-        reason = reason_not_to_start(self.cases.rows, self.controls.form) or self._missing_torch()
+        without_torch = self._missing_torch()
+        reason = reason_not_to_start(self.cases.rows, self.controls.form) or without_torch
         running = self._running()
         self.ui.protectButton.text = _("Cancel") if running else _("Protect")
         self.ui.protectButton.enabled = running or not reason
