@@ -90,8 +90,8 @@ def test_a_payload_of_many_chunks_is_a_file_of_its_own(monkeypatch):
 
 def test_recipients_and_passphrases_open_it_and_nobody_else():
     doctor = PrivateKey.fresh("Doctor")
-    case = sealed(Image(IMAGE), marked(IMAGE), recipients=(doctor.public, "open sesame"))
-    for opener in (ISSUER, doctor, "open sesame"):
+    case = sealed(Image(IMAGE), marked(IMAGE), recipients=(doctor.public, "open sesame", "another word"))
+    for opener in (ISSUER, doctor, "open sesame", "another word"):
         assert same_bits(case.restore(opener=opener).array, IMAGE)
     for opener in (STRANGER, "open says me"):
         with pytest.raises(Refused):

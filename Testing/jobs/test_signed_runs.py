@@ -57,6 +57,7 @@ class Desk:
     def run(self, *arguments: object) -> Ended:
         """Within this process, for speed; workers are processes of their own."""
         before, out, err = Path.cwd(), StringIO(), StringIO()
+        on_end = signal.getsignal(signal.SIGTERM)  # which the command takes over
         os.chdir(self.folder)
         try:
             with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
@@ -64,6 +65,7 @@ class Desk:
                 code = main([str(word) for word in arguments])
         finally:
             os.chdir(before)
+            signal.signal(signal.SIGTERM, on_end)
         return Ended(code, out.getvalue(), err.getvalue())
 
     def protect(self, out: str, *more: object) -> Any:

@@ -38,8 +38,11 @@ def _by_private_key(certificate: Certificate, opener: PrivateKey) -> bytes:
 
 
 def _by_passphrase(certificate: Certificate, passphrase: str) -> bytes:
-    entries = [entry for entry in certificate.data["recipients"] if entry["type"] == "passphrase"]
-    if not entries:
-        raise Refused("the certificate was made for keys only, no passphrase opens it; give the key")
-    locked = {name: value for name, value in entries[0].items() if name != "type"}
-    return unlock(locked, passphrase, certificate.id.encode())
+    wrong = Refused("the certificate was made for keys only, no passphrase opens it; give the key")
+    for entry in certificate.data["recipients"]:
+        if entry["type"] == "passphrase":
+            try:
+                return unlock(entry, passphrase, certificate.id.encode())
+            except Refused as error:
+                wrong = error
+    raise wrong
