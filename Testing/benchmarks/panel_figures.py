@@ -6,6 +6,7 @@ The panel is drawn in the test host, and its pictures say so; the slice views ar
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "Resources" / "Figures"
 PANEL_WIDTH = 342  # Slicer's default
 VIEW_SIZE = (320, 300)
+COHORT, TRAINING_STEPS = 20, 300
 CAPTION = "Rendered in the test host, not in Slicer"
 
 
@@ -36,14 +38,70 @@ def protect(module: ScriptedModule, application: Any) -> None:
         time.sleep(0.01)
 
 
-def picture_of_panel(module: ScriptedModule, name: str) -> None:
-    import slicer
+def add_cohort(count: int) -> None:
+    """Small images of one kind, enough to train on."""
+    from MedUnlearnableLib.files.samples import synthetic_ct
+    from MedUnlearnableLib.scene.sample_nodes import add_sample
+
+    for number in range(count):
+        add_sample(f"patient {number + 1}", synthetic_ct((1, 96, 96), number))
+
+
+def picture_of_training(module: ScriptedModule, application: Any) -> None:
+    """A short real training (needs PyTorch), caught near its end. Its length is not a choice of the panel."""
+    from MedUnlearnableLib.panel.run import Run
+    from MedUnlearnableLib.scene.logic import ProtectJob
+
+    panel = module.widget.panel
+    cases = [row.scene_case for row in panel.cases.rows]
+    options = {"profile": "standard", "parameters": {"iterations": TRAINING_STEPS, "width": 8}}
+    panel.keeper.run = Run([partial(ProtectJob, cases, "UMed", options)])
+    panel._watch()
+    while "loss" not in panel.curve.points or panel.curve.points["loss"][-1][0] < 0.7 * TRAINING_STEPS:
+        application.processEvents()
+        if panel.keeper.run is None:
+            raise RuntimeError(f"the training ended early: {module.ui.statusLabel.text}")
+        time.sleep(0.01)
+    picture_of_panel(module, "panel_training.png")
+    panel.keeper.run.cancel()
+    while panel.keeper.run is not None:
+        application.processEvents()
+        time.sleep(0.01)
+
+
+def picture_of_methods(module: ScriptedModule) -> None:
+    """The controls of SALM and of MedLocker, side by side."""
     from slicer_test_utilities.pictures import grab
+
+    parts = []
+    for method in ("SALM", "MedLocker"):
+        module.ui.methodComboBox.currentText = method
+        module.ui.protectionSection.setMinimumWidth(PANEL_WIDTH)
+        fit(module)
+        parts.append(Image.open(grab(module.ui.protectionSection, FIGURES / "panel_methods.png", CAPTION)).copy())
+    module.ui.protectionSection.setMinimumWidth(0)
+    width = PANEL_WIDTH + 8
+    whole = Image.new("RGB", (2 * width - 8, max(part.height for part in parts)), "white")
+    for number, part in enumerate(parts):
+        whole.paste(part, (number * width, 0))
+    whole.save(FIGURES / "panel_methods.png")
+
+
+def picture_of_panel(module: ScriptedModule, name: str) -> None:
+    from slicer_test_utilities.pictures import grab
+
+    fit(module)
+    grab(module.container, FIGURES / name, CAPTION)
+
+
+def fit(module: ScriptedModule) -> None:
+    """The size that Slicer's scroll area gives."""
+    import slicer
 
     module.container.setFixedWidth(PANEL_WIDTH)
     slicer.app.processEvents()
-    module.container.setFixedHeight(module.container.heightForWidth(PANEL_WIDTH))  # as Slicer's scroll area does
-    grab(module.container, FIGURES / name, CAPTION)
+    module.container.setFixedHeight(module.container.heightForWidth(PANEL_WIDTH))
+    slicer.app.processEvents()
 
 
 def pictures_of_views(module: ScriptedModule, segmentation: Any) -> None:
@@ -87,6 +145,11 @@ def main() -> None:
             protect(module, application)
             picture_of_panel(module, "panel_done.png")
             pictures_of_views(module, segmentation)
+            picture_of_methods(module)
+            slicer.mrmlScene.Clear(False)
+            add_cohort(COHORT)
+            module.ui.addAllButton.click()
+            picture_of_training(module, application)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,16 @@ def test_the_files_that_a_page_links_to_are_there(name):
 def test_the_tutorial_names_controls_that_the_panel_has():
     ui = (ROOT / "MedUnlearnable" / "Resources" / "UI" / "MedUnlearnable.ui").read_text()
     text = (ROOT / "docs" / "tutorial.md").read_text()
-    for control in ("Protect", "Before", "After", "Difference", "Back", "Save...", "Convert"):
+    for control in (
+        "Protect",
+        "Before",
+        "After",
+        "Difference",
+        "Back",
+        "Save...",
+        "Convert",
+        "Save as DICOM series...",
+        "Install PyTorch...",
+    ):
         assert f"**{control}**" in text
         assert f"<string>{control}</string>" in ui
