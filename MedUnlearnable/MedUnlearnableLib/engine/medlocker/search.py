@@ -33,7 +33,7 @@ class SearchSettings:
     forwards: int = 600
     crossover: float = 0.9
     opacity: tuple[int, int] = (100, 255)
-    confidence: float = 0.0  # logits by which a wrong class must win
+    confidence: float = 1.0  # logits by which a wrong class must win, so that small changes do not turn it back
     tried: int = 6  # places tried for each logo where the slope points; 0: no use of gradients
     fade: bool = True  # lower the opacity as long as the prediction stays wrong
 
