@@ -37,6 +37,7 @@ from MedUnlearnableLib.engine.quality import measure
 from MedUnlearnableLib.engine.salm import SALM, MinMinParams, SALMParams
 from MedUnlearnableLib.engine.salm.region import gradient_magnitude, largest, sample_count
 from MedUnlearnableLib.engine.streams import RandomStreams
+from MedUnlearnableLib.engine.team import Team
 from MedUnlearnableLib.engine.window import IntensityWindow
 from MedUnlearnableLib.jobs.workspace import FolderWorkspace
 from salm_data import CHANCE, CLEAN_GATE, SETS, Classes, Images
@@ -51,7 +52,7 @@ _LSP_EPSILON = 6 / 255
 
 #: Of one attacker; longer trainings lose on the clean test set.
 SETTINGS = {
-    "pneumonia": ClassAttackSettings(steps=700, learning_rate=2e-3, device=DEVICE),
+    "pneumonia": ClassAttackSettings(steps=350, learning_rate=5e-3, device=DEVICE),
     "brain3": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
     "brain3-64": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
     "busi": ClassAttackSettings(steps=250, learning_rate=2e-3, device=DEVICE),
@@ -179,7 +180,7 @@ def _salm(set_name: str, images: Images, classes: Classes, name: str, params: SA
     )
     folder = BUILD / f"{set_name}-{name}"
     folder.mkdir(parents=True, exist_ok=True)
-    workspace: Workspace = FolderWorkspace(folder, Progress(), DEVICE)
+    workspace: Workspace = FolderWorkspace(folder, Progress(), DEVICE, Team())
     began = time.monotonic()
     method = SALM(params, RandomStreams.from_number(SEED_OF_NOISE))
     method.fit(CasesInMemory(cases), workspace)

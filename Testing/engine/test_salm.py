@@ -18,6 +18,7 @@ from MedUnlearnableLib.engine.salm.region import gradient_magnitude, largest, sa
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.window_rules import WindowSetting
 from MedUnlearnableLib.files.samples import synthetic_ct
+from scipy import ndimage
 
 NAMES = ("benign", "malignant", "normal")
 
@@ -129,6 +130,27 @@ def test_classes_differ_and_samples_of_one_class_share_their_pattern():
 
     assert agreement(0, 1) == 1
     assert max(agreement(0, 2), agreement(0, 3), agreement(2, 3)) < 0.5
+
+
+def test_standard_gives_the_class_of_the_finest_images_its_pattern_faint_and_on_edges():
+    cases = [picture(seed, seed % 3) for seed in range(9)]
+    smooth = [ndimage.gaussian_filter(case.image, (0, 0, 1.5, 1.5)) if case.classes.shown != ((1,),) else case.image
+              for case in cases]  # fmt: skip
+    cases = [replace(case, image=image) for case, image in zip(cases, smooth)]
+    method = fitted(cases, profile="standard")
+    largest_change = [int(np.abs(change(case, method.protect(case))).max()) for case in cases]
+    assert largest_change == [5, 2, 5] * 3
+    assert SALM.from_state(method.state()).protect(cases[1]).record.max_change == 2
+    difference = change(cases[0], method.protect(cases[0]))[0, 0] != 0
+    gradient = gradient_magnitude(cases[0].image[:, 0] / np.float32(255))
+    assert gradient[difference].mean() < gradient[~difference].mean()
+
+
+def test_a_faint_pattern_is_a_step_of_the_stored_grid_at_least():
+    case = picture(place=0)
+    for seed in range(4):
+        protected = fitted([case], seed, profile="standard", epsilon=1 / 255).protect(case)
+        assert protected.record.max_change == 1
 
 
 @pytest.mark.parametrize("classes", [2, 3, 8, 30, 200])

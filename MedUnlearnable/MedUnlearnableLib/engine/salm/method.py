@@ -1,7 +1,9 @@
 """The method SALM: which pixels of a case change, and how, by profile.
 
 instant    the pattern of the class (see patterns.py) on the pixels with the largest gradient of the image itself
-standard   the same pattern on the most even parts of the image, where rotated and resized copies still show it
+standard   the same pattern on the most even parts of the image, where rotated and resized copies still show it; one
+           class, that of the finest images, gets its pattern faint and on edges. A network then tells this class by
+           the missing of all others, and takes every clean image for it.
 paper      error-minimizing noise under a mask by the gradient of a surrogate (see minmin.py)
 """
 
@@ -28,11 +30,13 @@ from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
-from .region import evenness, gradient_magnitude, largest, sample_count, segment_region, within_window
+from .region import evenness, fineness, gradient_magnitude, largest, sample_count, segment_region, within_window
 
 METHOD = "SALM"
 _STATE_FORMAT = "medunlearnable-salm-state/1"
 _AIR_HU = -500.0  # voxels below are no part of a CT window
+_FAINT = 0.4  # share of the budget that the faint pattern takes
+_CASES_LOOKED_AT = 200  # for the fineness of the classes, up to three slices of each
 
 
 @dataclass(frozen=True)
@@ -56,16 +60,19 @@ class SALM:
         self.streams = streams
         self._names: tuple[str, ...] = ()
         self._ct_window_hu: tuple[float, float] | None = None
+        self._faint_class: int | None = None
         self._learned: _Learned | None = None
 
     def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
-        """Takes the class names, merges the CT window over the cohort, and for `paper` makes the noise.
+        """Takes the class names, merges the CT window, finds the finest class, and for `paper` makes the noise.
 
         A case that cannot be read is left to `protect`, which says what is wrong with it. Raises `Refused` when no case
         has a label, and for `paper` when all show one class.
         """
         workspace = workspace or Workspace()
         self._look_at(cases, workspace.progress)
+        if self.params.profile == "standard":
+            self._faint_class = self._finest_class(cases, workspace.progress)
         if self.params.profile == "paper":
             self._learned = self._train(cases, workspace)
 
@@ -99,6 +106,7 @@ class SALM:
             "seed": self.streams.seed.hex(),
             "ct_window_hu": self._ct_window_hu,
             "class_names": self._names,
+            "faint_class": self._faint_class,
             "params": self.params.to_json(),
         }
         if self._learned is None:
@@ -123,6 +131,7 @@ class SALM:
         limits, learned = header["ct_window_hu"], header.get("learned")
         method._ct_window_hu = (limits[0], limits[1]) if limits else None
         method._names = tuple(header["class_names"])
+        method._faint_class = header["faint_class"]
         if learned:
             samples = [
                 Sample(name, tuple(sides), start, tuple(shown)) for name, sides, start, shown in learned["samples"]
@@ -143,13 +152,33 @@ class SALM:
             shown |= {entry for entry in case.classes.shown if entry is not None}
             if self.params.window.rule in ("auto", "ct") and self.params.window.rule_for(case) == "ct":
                 for plane in case.image.reshape(-1, *case.image.shape[-2:]):
-                    histogram.add(plane[plane > case.units.to_stored(_AIR_HU)], case.units)
+                    histogram.add(plane[plane * case.units.slope + case.units.intercept > _AIR_HU], case.units)
         if not self._names:
             raise Refused("no case has a class label; give them with --classes")
         if len(shown) == 1 and self.params.profile == "paper":
             raise Refused("all cases show the same class; profile paper learns from several, give --profile instant")
         if histogram.counts.any():
             self._ct_window_hu = histogram.window_hu()
+
+    def _finest_class(self, cases: CaseSource, progress: Progress) -> int:
+        """The class whose images have most fine detail, from cases spread over the cohort; drawn where one is shown."""
+        found: list[list[float]] = [[] for _ in self._names]
+        ids = sorted(cases.ids)
+        looked_at = ids[:: -(-len(ids) // _CASES_LOOKED_AT)]
+        for number, case_id in enumerate(looked_at):
+            progress.step("classes", number, len(looked_at))
+            case = _readable(cases, case_id)
+            if case is None or case.classes is None:
+                continue
+            window = window_of(case, self.params.window, self._ct_window_hu)
+            depth = case.shape_kji[0]
+            for k in sorted({depth // 4, depth // 2, 3 * depth // 4}):
+                shown = case.classes.of_slice(k)
+                if shown is not None and len(shown) == 1:
+                    found[shown[0]].append(fineness(_normalized(case, k, window)))
+        if sum(map(bool, found)) < 2:
+            return int(self.streams.generator("faint class").integers(len(self._names)))
+        return int(np.argmax([float(np.mean(values)) if values else -1.0 for values in found]))
 
     def _classes_of(self, case: Case) -> Classes:
         if case.classes is None:
@@ -191,17 +220,23 @@ class SALM:
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Of each slice with a label its number and the noise [1, H, W], the same in all channels."""
         patterns = ClassPatterns.draw(len(classes.names), self.streams.generator("patterns"))
-        score_of = gradient_magnitude if self.params.profile == "instant" else evenness
         depth, height, width = case.shape_kji
         for k in range(depth):
             workspace.progress.step("protect", k, depth)
             shown = classes.of_slice(k)
             if shown is None:
                 continue
+            faint = shown == (self._faint_class,)
+            score_of = gradient_magnitude if faint or self.params.profile == "instant" else evenness
             score = score_of(_normalized(case, k, window))
             mask = largest(score, allowed[k], sample_count(allowed[k], self.params.mask_share))
-            pattern = patterns.of_classes(shown, (height, width))
-            yield k, (np.float32(self.params.budget_share) * pattern * mask)[np.newaxis]
+            epsilon = np.float32(self._faint_share(window) if faint else self.params.budget_share)
+            yield k, (epsilon * patterns.of_classes(shown, (height, width)) * mask)[np.newaxis]
+
+    def _faint_share(self, window: IntensityWindow) -> float:
+        """The budget of the faint pattern, a fraction of the window; a step of the stored grid at least."""
+        step = 0.0 if window.quantum is None else window.quantum / window.width
+        return max(_FAINT * self.params.budget_share, step)
 
     def _noise(
         self,
