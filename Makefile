@@ -9,7 +9,7 @@ PIP_TORCH := $(PIP) --retries 1 --timeout 10 --extra-index-url https://download.
 # The stand-in for the Slicer application that the panel is tested in. A process of its own: the other rings run without Qt.
 HOST := Testing/slicer_test_utilities
 
-.PHONY: demo test bench bench-strength bench-salm figures clean
+.PHONY: demo test bench bench-strength bench-salm bench-audit figures clean
 
 demo: $(VENV)/.scene
 	rm -rf demo
@@ -38,6 +38,10 @@ bench-strength: $(VENV)/.test
 bench-salm: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/salm_cost.py
 	$(BIN)/python Testing/benchmarks/salm_strength.py
+
+# Four sets of an hour each; BUDGET=10m is the quick look. An audit that has its result is not run again.
+bench-audit: $(VENV)/.test
+	$(BIN)/python Testing/benchmarks/audit_verdicts.py $(or $(BUDGET),60m)
 
 figures: $(VENV)/.test
 	rm -rf build/figures

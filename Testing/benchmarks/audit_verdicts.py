@@ -1,6 +1,6 @@
-"""The Audit of profile instant on real sets: how long a budget takes, and what it says.
+"""What the Audit says of protected real sets, and how long a budget takes.
 
-    python Testing/benchmarks/audit_verdicts.py [BUDGET] [SET...]      default: 10m, all sets
+    python Testing/benchmarks/audit_verdicts.py [BUDGET [PROFILE [SET...]]]      default: 60m auto, all sets
 
 Every image of a set is a picture file; `protect` and `audit` are run as users run them. Needs torch and the data sets
 beside the repository: `make bench-audit`. The results are the report.json of each audit, without the figures of single
@@ -79,14 +79,14 @@ def _save(folder: Path, images: Pictures) -> None:
         Image.fromarray(image).save(folder / f"i{number:04}.png")
 
 
-def run(name: str, budget: str) -> None:
+def run(name: str, budget: str, profile: str) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         method, *targets = SETS[name](folder)
         command = [sys.executable, "-m", "MedUnlearnableLib"]
         images, out, report = (str(folder / part) for part in ("images", "out", "report"))
-        profile = ["--profile", "instant", "--seed", "1", "--quiet"]
-        subprocess.run([*command, "protect", method, "--images", images, *targets, "--out", out, *profile], check=True)
+        protect = ["protect", method, "--images", images, *targets, "--out", out, "--profile", profile, "--seed", "1"]
+        subprocess.run([*command, *protect, "--quiet"], check=True)
         began = time.monotonic()
         audit = ["audit", "--clean", images, "--protected", out, *targets, "--budget", budget, "--out", report]
         subprocess.run([*command, *audit], check=True)
@@ -94,14 +94,18 @@ def run(name: str, budget: str) -> None:
         results = json.loads((folder / "report" / "report.json").read_text())
     del results["changes"]
     FOLDER.mkdir(parents=True, exist_ok=True)
-    result = {"set": name, "method": method, "wall_seconds": round(seconds, 1), **results}
-    (FOLDER / f"{name}_{budget}.json").write_text(json.dumps(result, indent=1) + "\n")
+    result = {"set": name, "method": method, "profile": profile, "wall_seconds": round(seconds, 1), **results}
+    _path(name, budget, profile).write_text(json.dumps(result, indent=1) + "\n")
 
 
-def show(name: str, budget: str) -> None:
-    result = json.loads((FOLDER / f"{name}_{budget}.json").read_text())
+def _path(name: str, budget: str, profile: str) -> Path:
+    return FOLDER / f"{name}_{profile}_{budget}.json"
+
+
+def show(name: str, budget: str, profile: str) -> None:
+    result = json.loads(_path(name, budget, profile).read_text())
     summary = result["attack"]["summary"]
-    print(f"{name} {budget}: {result['wall_seconds'] / 60:.1f} min. {summary['headline']}")
+    print(f"{name}, {profile}, {budget}: {result['wall_seconds'] / 60:.1f} min. {summary['headline']}")
     for verdict in result["attack"]["verdicts"]:
         scores = "  ".join(f"{arm} {score:.3f}" for arm, score in verdict["scores"].items())
         print(f"  {verdict['condition']:34}{verdict['word']:15}{scores}  {verdict['steps']} steps")
@@ -111,11 +115,11 @@ def show(name: str, budget: str) -> None:
 def main() -> None:
     if not DATA.is_dir():
         sys.exit(f"the data sets are not in {DATA}; nothing was measured")
-    budget, *names = sys.argv[1:] or ["10m"]
+    budget, profile, *names = [*sys.argv[1:], *("60m", "auto")[len(sys.argv) - 1 :]]
     for name in names or SETS:
-        if not (FOLDER / f"{name}_{budget}.json").exists():
-            run(name, budget)
-        show(name, budget)
+        if not _path(name, budget, profile).exists():
+            run(name, budget, profile)
+        show(name, budget, profile)
 
 
 if __name__ == "__main__":

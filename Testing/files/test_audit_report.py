@@ -76,7 +76,8 @@ def results(name="case 1", attack=None):
     change = measure_change(clean, protected, None)
     return nan_to_none({
         "created": "2026-01-31T12:00:00+00:00", "software": "MedUnlearnable", "budget_seconds": 600.0, "seconds": 590.0,
-        "pairs": 1, "unpaired": [f"unpaired {name}"], "problems": [{"case": name, "error": f"{name}: cannot be read"}],
+        "pairs": 1, "not_looked_at": 0, "unpaired": [f"unpaired {name}"],
+        "problems": [{"case": name, "error": f"{name}: cannot be read"}],
         "changes": [change.to_json()], "attack": attack, "why_no_attack": "" if attack else f"PyTorch {name}",
         "limits": list(LIMITS),
     }), [example_of(clean, protected, change.window)]  # fmt: skip

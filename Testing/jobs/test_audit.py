@@ -9,37 +9,38 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
+from MedUnlearnableLib.engine.audit.budget import Effort
 from MedUnlearnableLib.files.pairs import find_pairs
-from MedUnlearnableLib.jobs import audit_worker
+from MedUnlearnableLib.jobs import audit_images, audit_progress, audit_worker
 from MedUnlearnableLib.jobs.audit_job import CELLS_FOLDER, JOB_FOLDER, AuditJob, start_audit
 from MedUnlearnableLib.jobs.events import EventWriter
-from PIL import Image
 
-CASES, SIDE = 32, 20
+CASES, SHAPE = 4, (16, 20, 20)  # so few that all are looked at in any time
 #: So little time that the first condition alone is run, with the fewest steps.
 SHORT = ("--budget", "1s", "--device", "cpu")
 
 
-def disc(number: int) -> tuple[np.ndarray, np.ndarray]:
+def ball(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Seen on every slice."""
     random = np.random.default_rng(number)
-    row, column = np.mgrid[:SIDE, :SIDE]
-    y, x = random.integers(6, SIDE - 6, 2)
-    label = ((row - y) ** 2 + (column - x) ** 2 < 16).astype(np.uint8)
-    return (random.integers(80, 120, (SIDE, SIDE)) + 40 * label).astype(np.uint8), label
+    row, column = np.mgrid[: SHAPE[1], : SHAPE[2]]
+    label = np.zeros(SHAPE, np.uint8)
+    for plane in label:
+        y, x = random.integers(6, 14, 2)
+        plane[(row - y) ** 2 + (column - x) ** 2 < 16] = 1
+    return (random.integers(80, 120, SHAPE) + 40 * label).astype(np.int16), label
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory: pytest.TempPathFactory, cli: Any) -> Path:
-    """`in` with images and masks, `out` as `protect umed` made it."""
+def release(tmp_path_factory: pytest.TempPathFactory, cli: Any, volumes: Any) -> Path:
+    """`in` with volumes and labels, `out` as `protect umed` made it."""
     folder = tmp_path_factory.mktemp("audit")
-    (folder / "in").mkdir()
     for number in range(CASES):
-        pixels, label = disc(number)
-        Image.fromarray(pixels).save(folder / "in" / f"c{number:02}.png")
-        Image.fromarray(255 * label).save(folder / "in" / f"c{number:02}_mask.png")
-    ended = cli.protect(folder / "in", folder / "out", "--profile", "instant", "--epsilon", "8", "--quiet")
+        volumes.add(folder / "in", f"c{number}", *ball(number))
+    ended = cli.protect(folder / "in", folder / "out", "--profile", "instant", "--epsilon", "16", "--quiet")
     assert ended.code == 0, ended.err
     return folder
 
@@ -91,7 +92,7 @@ def test_test_cases_were_not_trained_on(audited: Any) -> None:
     assert attack["split"].startswith("by case")
     (cells,) = attack["cells"].values()
     assert attack["test_cases"] == len(cells[0]["cases"])
-    assert attack["train_images"] + attack["test_images"] == CASES
+    assert (attack["train_images"], attack["test_images"]) == (48, 16)
 
 
 def test_the_report_lies_beside_and_inputs_are_unchanged(audited: Any, release: Path) -> None:
@@ -117,15 +118,16 @@ def test_a_changed_file_is_found_and_the_exit_code_says_so(release: Path, cli: A
     changed = tmp_path / "release"
     shutil.copytree(release / "out", changed / "out")
     shutil.copytree(release / "in", changed / "in")
-    pixels = np.asarray(Image.open(changed / "out" / "c03.png")).copy()
-    pixels[0, 0] ^= 255
-    Image.fromarray(pixels).save(changed / "out" / "c03.png")
+    harmed = nib.load(changed / "out" / "c3.nii.gz")
+    voxels = np.asarray(harmed.dataobj).copy()
+    voxels[0, 0, 0] += 1000
+    nib.save(nib.Nifti1Image(voxels, harmed.affine, harmed.header), changed / "out" / "c3.nii.gz")
     shutil.rmtree(changed / "out" / "labels")
-    for mask in (changed / "in").glob("*_mask.png"):
-        mask.unlink()  # without labels nothing is attacked
+    for label in (changed / "in").glob("*_seg.nii.gz"):
+        label.unlink()  # without labels nothing is attacked
     ended = audit(cli, changed, tmp_path / "report", *SHORT)
     assert ended.code == 1
-    assert "2 findings in the files, the first: c03: the check 'budget' failed" in ended.err
+    assert "2 findings in the files, the first: c3: the check 'budget' failed" in ended.err
     found = results(tmp_path / "report")
     assert found["attack"] is None
     assert "neither labels nor classes" in found["why_no_attack"]
@@ -135,14 +137,32 @@ def test_without_torch_images_are_measured_and_the_report_says_what_is_missing(
     release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_worker.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(audit_worker, "starter_is_gone", lambda: False)
+    monkeypatch.setattr(audit_progress, "starter_is_gone", lambda: False)
     job = AuditJob.of(find_pairs(release / "in", release / "out", None, None), tmp_path, 60.0)
     events = EventWriter(tmp_path)
-    code, message = audit_worker.Audit(job, events, audit_worker.AuditProgress(tmp_path, events)).run()
+    progress = audit_progress.AuditProgress(tmp_path, events, job.budget_seconds)
+    code, message = audit_worker.Audit(job, tmp_path, events, progress).run()
     assert code == 0
     assert "PyTorch is not installed" in message
     assert len(results(tmp_path)["changes"]) == CASES
     assert "PyTorch is not installed" in (tmp_path / "report.html").read_text()
+
+
+def test_what_there_is_no_time_for_is_counted_and_a_resumed_audit_looks_at_the_same(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_progress, "starter_is_gone", lambda: False)
+    monkeypatch.setattr(audit_images, "_FEWEST_PAIRS", 1)
+    pairs = find_pairs(release / "in", release / "out", None, None).pairs
+    events = EventWriter(tmp_path)
+    looked_at = []
+    for budget in (0.0, 600.0):
+        progress = audit_progress.AuditProgress(tmp_path, events, budget)
+        images = audit_images.ImageComparison(pairs, Effort.of(600), tmp_path, events, progress)
+        images.run(budget)
+        assert images.not_looked_at == CASES - 1
+        looked_at.append([change["case"] for change in images.changes])
+    assert looked_at[0] == looked_at[1]
 
 
 def test_a_single_volume_is_split_into_slabs_or_said_to_be_too_little(cli: Any, volumes: Any, tmp_path: Path) -> None:

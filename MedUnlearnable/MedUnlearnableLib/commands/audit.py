@@ -90,7 +90,8 @@ class _Reporter:
             not self._quiet and event["event"] == "progress" and time.monotonic() - self._last > _SECONDS_BETWEEN_LINES
         ):
             self._last = time.monotonic()
-            say(f"  {_STAGES[event['stage']]}, {event['done']} of {event['total']}")
+            time_used = f"{event['elapsed_s'] / 60:.1f} of {event['budget_s'] / 60:g} min"
+            say(f"  {_STAGES[event['stage']]}, {event['done']} of {event['total']} ({time_used})")
 
 
 def _say_verdict(results: dict[str, Any]) -> None:

@@ -222,6 +222,8 @@ def _findings(results: Mapping[str, Any]) -> str:
     if results["unpaired"]:
         names = ", ".join(results["unpaired"][:10]) + (", ..." if len(results["unpaired"]) > 10 else "")
         lines.append(f"{len(results['unpaired'])} images without a partner were left out: {names}")
+    if results["not_looked_at"]:
+        lines.append(f"{results['not_looked_at']} pairs, drawn at random, were not looked at: there was no time")
     return f'<div class="box doubt">{"<br>".join(map(escape, lines))}</div>' if lines else ""
 
 

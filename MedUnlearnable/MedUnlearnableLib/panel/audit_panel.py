@@ -170,10 +170,14 @@ class AuditPanel:
 
     def _show_event(self, event: dict[str, Any]) -> None:
         if event["event"] == "progress":
-            self.ui.progressBar.setRange(0, event["total"])
-            self.ui.progressBar.setValue(event["done"])
-            self.ui.statusLabel.text = _("{stage}: {done} of {total}").format(
-                stage=_STAGES[event["stage"]], done=event["done"], total=event["total"]
+            self.ui.progressBar.setRange(0, int(event["budget_s"]))
+            self.ui.progressBar.setValue(min(int(event["elapsed_s"]), int(event["budget_s"])))
+            self.ui.statusLabel.text = _("{stage}: {done} of {total}; {minutes:.1f} of {budget:g} min").format(
+                stage=_STAGES[event["stage"]],
+                done=event["done"],
+                total=event["total"],
+                minutes=event["elapsed_s"] / 60,
+                budget=event["budget_s"] / 60,
             )
         elif event["event"] == "cell":
             logging.info("MedUnlearnable Audit: %s, %s: %s", event["condition"], event["arm"], event["score"])
