@@ -16,6 +16,7 @@ from .errors import Refused
 from .progress import Progress
 from .record import Protected
 from .streams import RandomStreams
+from .team import Team
 from .window import IntensityWindow
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ class State:
 
 
 class Workspace:
-    """Where a method works: who listens, which device, and what outlives a kill. This one keeps all in memory.
+    """Where a method works: who listens, with whom, which device, what outlives a kill. This one keeps all in memory.
 
     A training that calls `keep` now and then, and starts from `kept()`, ends with the same bytes however often it was
     interrupted in between. `array` gives scratch space too large for a state.
     """
 
-    def __init__(self, progress: Progress | None = None, device: str = "auto") -> None:
+    def __init__(self, progress: Progress | None = None, device: str = "auto", team: Team | None = None) -> None:
         self.progress = progress or Progress()
+        self.team = team or Team()
         self._device = device
         self._kept: State | None = None
         self._arrays: dict[str, NDArray[Any]] = {}

@@ -51,7 +51,7 @@ def start(job: Job, resume: bool = False, share: Share = ALONE, sealer: Sealer |
 def _follow(job: Job, folder: Path, share: Share, sealer: Sealer | None) -> RunningJob:
     """Starts the share of a rank that is not the first, once the first has looked at the cohort."""
     build(job)
-    share.wait_until_ready(folder, job.out)
+    share.wait_until_ready(folder, job.out, or_training=True)
     _refuse_other_job(job, folder)
     own = share.folder(folder)
     own.mkdir(exist_ok=True)

@@ -2,7 +2,8 @@
 
 `torchrun`, Slurm and MPI launchers start the same command several times and number the processes; RANK and WORLD_SIZE
 are torchrun's names. Rank 0 looks at the cohort and writes the manifests. The barriers are locks, which are never
-stale: the others start when rank 0 holds `ready`, and rank 0 ends when each has left its `done` file.
+stale: the others start when rank 0 holds `training`, to train with it, or `ready`, to protect their cases, and rank 0
+ends when each has left its `done` file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ..engine.errors import Refused, UsageError
 from ..files.lock import LOCK_FILE, is_held
 
 READY_FILE = "ready"
+TRAINING_FILE = "training"
 _DONE_FILE = "done"
 _STARTUP_SECONDS = 300.0  # processes of one run that start further apart than this do not belong together
 _SECONDS_BETWEEN_LOOKS = 0.05
@@ -62,10 +64,11 @@ class Share:
         """Where this process has its events and its log; rank 0 in the job folder itself."""
         return job_folder if self.leads else job_folder / f"rank{self.rank}"
 
-    def wait_until_ready(self, job_folder: Path, out: Path) -> None:
-        """Waits, as any rank but 0, until rank 0 has looked at the cohort, however long that takes."""
+    def wait_until_ready(self, job_folder: Path, out: Path, or_training: bool = False) -> None:
+        """Waits, as any rank but 0, until rank 0 has learned on the cohort, or `or_training` until it wants help."""
         last_sign = time.monotonic()
-        while not is_held(job_folder / READY_FILE):
+        signs = (READY_FILE, TRAINING_FILE) if or_training else (READY_FILE,)
+        while not any(is_held(job_folder / sign) for sign in signs):
             if is_held(out / LOCK_FILE):
                 last_sign = time.monotonic()
             elif time.monotonic() - last_sign > _STARTUP_SECONDS:

@@ -27,6 +27,7 @@ from .methods import METHODS, build
 from .plan import memory_warnings
 from .process import read_secret, starter_is_gone
 from .share import READY_FILE, Share
+from .team import JobTeam
 from .workspace import FolderWorkspace
 
 #: Above this share of clean copies the protection of the others is undone; the run then ends with exit code 1.
@@ -72,7 +73,7 @@ class Run:
         self.sealer = sealer
         self.account = Account(job, job_folder, share.rank)
         self.cases = FileCases(job.cases)
-        self.workspace = FolderWorkspace(job_folder, progress, job.device)
+        self.workspace = FolderWorkspace(job_folder, progress, job.device, JobTeam.of(share, job_folder))
         self.out = OutputFolder(job.out)
 
     def run(self) -> tuple[int, str]:
@@ -128,8 +129,16 @@ class Run:
         if saved is None or not saved["fitted"]:
             if self.job.state is None:
                 method.fit(self.cases, self.workspace)
+            if not self.share.leads:
+                return self._as_rank_0_left_it()
             self.account.save_state(method, why, fitted=True)
         return method
+
+    def _as_rank_0_left_it(self) -> Method:
+        self.share.wait_until_ready(self.job_folder, self.job.out)
+        saved = self.account.saved_state()
+        assert saved is not None
+        return METHODS[self.job.method].from_state(State.from_json(saved["state"]))
 
     def _protect(self, method: Method, case_id: str) -> None:
         """One case to its end. A case that cannot be protected is named and the others go on."""

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..engine.method import State, Workspace
 from ..engine.progress import Progress
+from ..engine.team import Team
 from ..files.volume import PRIVATE_MODE, read_json, write_json
 
 _KEPT_FILE = "training.json"
@@ -18,8 +19,8 @@ _KEPT_FILE = "training.json"
 class FolderWorkspace(Workspace):
     """A workspace in `folder`, which is private."""
 
-    def __init__(self, folder: Path, progress: Progress, device: str) -> None:
-        super().__init__(progress, device)
+    def __init__(self, folder: Path, progress: Progress, device: str, team: Team) -> None:
+        super().__init__(progress, device, team)
         self._folder = folder
 
     def kept(self) -> State | None:

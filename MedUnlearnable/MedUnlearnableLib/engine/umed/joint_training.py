@@ -21,6 +21,7 @@ from ..errors import MedUnlearnableError
 from ..method import State, Workspace
 from ..networks import unet
 from ..streams import RandomStreams
+from ..team import Team
 from ..training import memory_format
 from .noise import Ports, TrainedNoise
 from .plan import SURROGATE_DEPTH, Plan
@@ -42,12 +43,19 @@ class JointTraining:
     """Networks and optimizers of one training, and where it is."""
 
     def __init__(
-        self, ports: Ports, plan: Plan, recipe: Recipe, epsilon: float, streams: RandomStreams, device: str
+        self,
+        ports: Ports,
+        plan: Plan,
+        recipe: Recipe,
+        epsilon: float,
+        streams: RandomStreams,
+        device: str,
+        team: Team | None = None,
     ) -> None:
         import torch
 
         self.ports, self.plan, self.recipe, self.epsilon = ports, plan, recipe, epsilon
-        self.streams, self.device = streams, device
+        self.streams, self.device, self.team = streams, device, team or Team()
         self.iteration = 0
         self.price = _FIRST_PRICE  # of the noise's energy; follows what the energy is above or below its aim
         self._energy = 0.0  # of the last batch, share of epsilon squared
@@ -59,7 +67,10 @@ class JointTraining:
         self._new_surrogate()
 
     def gradients(self, samples: Samples) -> float:
-        """Leaves the gradients of the loss of a batch in the networks that this iteration steps; gives the loss."""
+        """Leaves the gradients of the loss of a batch in the networks that this iteration steps; gives the loss.
+
+        `samples`: this member's part of the batch; gradients and loss are those of the whole team.
+        """
         import torch
 
         batch = {name: torch.from_numpy(np.array(samples[name])).to(self.device) for name in samples.dtype.names or ()}
@@ -71,15 +82,26 @@ class JointTraining:
             self._z_scored(batch, self._protected(batch, delta)),
             batch["classes"].long(),
             self.recipe.changes,
-            self._torch_generator("augmentation"),
+            self._torch_generator("augmentation" if self.team.leads else f"augmentation {self.team.rank}"),
         )
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits = self.surrogate(image.contiguous(memory_format=memory_format(image)))
         loss = segmentation_loss(logits.float(), label)
         energy = (delta / self.epsilon).square().sum() / (batch["bound"] > 0).sum()
         (loss if self.recipe.energy is None else loss + self.price * energy).backward()
-        self._energy = float(energy.detach())
-        return float(loss.detach())
+        figures = torch.stack([loss.detach(), energy.detach()])
+        self._add_up(figures, len(samples) / self.plan.batch)
+        self._energy = float(figures[1])
+        return float(figures[0])
+
+    def _add_up(self, figures: torch.Tensor, share: float) -> None:
+        """Gradients and `figures` over the team; this member has `share` of the batch."""
+        if self.team.size > 1:
+            parameters = (*self.generators.parameters(), *self.surrogate.parameters())
+            shared = [figures, *(parameter.grad for parameter in parameters if parameter.grad is not None)]
+            for tensor in shared:
+                tensor.mul_(share)
+            self.team.add_up(shared)
 
     def step(self) -> None:
         """Moves the networks along their gradients and goes to the next iteration."""
@@ -96,12 +118,12 @@ class JointTraining:
             self._new_surrogate()
 
     def batch(self) -> NDArray[np.intp]:
-        """Indices of this iteration's samples: all once in random order before any comes again."""
+        """Indices of this member's samples in this iteration: all once in random order before any comes again."""
         first = self.iteration * self.plan.batch
         indices = np.arange(first, first + self.plan.batch)
         rounds, places = np.divmod(indices, self.plan.samples)
         orders = {r: self.streams.generator(f"umed order {r}").permutation(self.plan.samples) for r in set(rounds)}
-        return np.array([orders[r][place] for r, place in zip(rounds, places)])
+        return self.team.part(np.array([orders[r][place] for r, place in zip(rounds, places)]))
 
     def state(self) -> State:
         """All that a resumed training needs."""
@@ -240,11 +262,16 @@ def run(training: JointTraining, samples: Samples, workspace: Workspace, header:
         training.step()
         if training.iteration % every == 0:
             workspace.progress.curve("loss", training.iteration, loss)
-        if time.monotonic() - kept > _KEEP_EVERY_SECONDS or training.iteration == total:
-            state = training.state()
-            workspace.keep(State({**header, **state.header}, state.arrays))
+        over = training.iteration == total
+        if training.team.leads and (over or time.monotonic() - kept > _KEEP_EVERY_SECONDS):
+            keep(training, workspace, header)
             kept = time.monotonic()
     workspace.progress.step("train", total, total)
+
+
+def keep(training: JointTraining, workspace: Workspace, header: dict[str, Any]) -> None:
+    state = training.state()
+    workspace.keep(State({**header, **state.header}, state.arrays))
 
 
 def _array(tensor: torch.Tensor) -> NDArray[Any]:

@@ -29,7 +29,7 @@ from ..streams import RandomStreams
 from ..window import FEW_LEVELS
 from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .cohort import Cohort, Survey
-from .joint_training import JointTraining, mixed, run
+from .joint_training import JointTraining, keep, mixed, run
 from .noise import Ports, TrainedNoise
 from .params import METHOD, UMedParams
 from .plan import Plan, free_mb, plan_training
@@ -175,7 +175,9 @@ class UMed:
             self._ct_window_hu = (limits[0], limits[1]) if limits else None
             cohort, plan = Cohort.from_json(kept.header["cohort"]), Plan.from_json(kept.header["plan"])
         ports = Ports.of(cohort, recipe.told_labels)
-        training = JointTraining(ports, plan, recipe, self.params.budget_share, self.streams, workspace.device)
+        training = JointTraining(
+            ports, plan, recipe, self.params.budget_share, self.streams, workspace.device, workspace.team
+        )
         if kept is not None:
             training.load(kept)
         if training.iteration < plan.iterations:
@@ -188,7 +190,10 @@ class UMed:
                 "cohort": cohort.to_json(),
                 "plan": plan.to_json(),
             }
-            run(training, samples, workspace, header)
+            if kept is None and workspace.team.size > 1:
+                keep(training, workspace, header)  # what the others begin with
+            with workspace.team.together(workspace.device):
+                run(training, samples, workspace, header)
         self._noise = training.noise()
 
     def _perturbed(self, case: Case, windows: Windows, workspace: Workspace) -> NDArray[Any]:
