@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from MedUnlearnableLib.engine.errors import UsageError
+from MedUnlearnableLib.jobs.process import own_gpu
 from MedUnlearnableLib.jobs.share import Share
 
 CASES = 7
@@ -80,3 +81,9 @@ def test_numbers_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch, ra
     monkeypatch.setenv("WORLD_SIZE", size)
     with pytest.raises(UsageError, match="do not fit together"):
         Share.from_environment()
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own() -> None:
+    assert [own_gpu(rank, None) for rank in range(3)] == ["0", "1", "2"]
+    assert [own_gpu(rank, "4,7") for rank in range(3)] == ["4", "7", "4"]
+    assert own_gpu(1, "") == ""

@@ -161,11 +161,23 @@ def python_executable() -> str:
     return found
 
 
+def own_gpu(local_rank: int, visible: str | None) -> str:
+    """The GPU of one of the processes on a machine; `visible`: those that all may use, None for every one."""
+    return str(local_rank) if visible is None else visible.split(",")[local_rank % len(visible.split(","))]
+
+
 def _environment() -> dict[str, str]:
-    """This environment, with the folder of this library on the path (Slicer's module folders are not inherited)."""
+    """This environment, with the folder of this library on the path (Slicer's module folders are not inherited).
+
+    Of several processes that a launcher starts on one machine, each sees the GPU of its number.
+    """
     library_parent = str(Path(__file__).resolve().parents[2])
     inherited = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (library_parent, inherited)))}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (library_parent, inherited)))}
+    number = os.environ.get("LOCAL_RANK")
+    if number is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = own_gpu(int(number), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return environment
 
 
 def _inherited(lock: Lock) -> dict[str, Any]:
