@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 from MedUnlearnableLib.engine.case import Units
 from MedUnlearnableLib.engine.errors import Refused
 from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
+from MedUnlearnableLib.engine.salm import SALM, SALMParams
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
 from MedUnlearnableLib.files import formats
 from MedUnlearnableLib.files.cases import CaseFiles, FileCases, find_cases, load_case
+from MedUnlearnableLib.files.classes import CaseClasses
 from MedUnlearnableLib.files.nnunet import left_out
 from MedUnlearnableLib.files.outputs import OutputFolder
 from PIL import Image
@@ -127,6 +130,18 @@ def test_the_output_is_a_data_set_again_with_every_file_of_its_own_kind(data_set
         assert channel["budget"] == pytest.approx(3 / 255 * (hi - lo), abs=1)
     assert [channel["units"] for channel in record["channels"]] == ["HU", ""]
     assert record["files"].keys() == set(entries[0]["images"])
+
+
+def test_salm_gives_each_channel_its_own_budget_too(data_set: Path, tmp_path: Path) -> None:
+    classes = (CaseClasses(("benign", "malignant"), (place,)) for place in range(2))
+    cases = [replace(case, classes=shown) for case, shown in zip(find_cases(data_set, None), classes)]
+    source, method = FileCases(cases), SALM(SALMParams(), RandomStreams.from_number(1))
+    method.fit(source)
+    protected = method.protect(source.load("t_001"))
+    assert [channel["units"] for channel in protected.record.channels] == ["HU", ""]
+    for before, after, channel in zip(protected.case.image, protected.image, protected.record.channels):
+        change = np.abs(after.astype(np.float64) - before).max()
+        assert 0 < change == channel["max_change"] <= channel["budget"] + 1e-6
 
 
 def test_flat_folders_may_have_channels_too(tmp_path: Path) -> None:

@@ -124,6 +124,9 @@ class IntensityWindow:
         return np.where(change == 0, before, out)
 
 
+Windows = tuple[IntensityWindow, ...]  # of each channel
+
+
 def stored_quantum(image: NDArray[Any]) -> float | None:
     """The step of the grid the values lie on: 1 for integers and for floats that hold only integers, else None."""
     if np.issubdtype(image.dtype, np.integer):

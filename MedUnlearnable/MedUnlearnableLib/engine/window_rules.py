@@ -8,6 +8,7 @@ picture   8 bit: [0, 255]; 16 bit: like MR, because 12-bit content in 16-bit fil
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from .case import Case, Units
 from .errors import Refused, UsageError
-from .window import IntensityWindow, stored_quantum
+from .window import IntensityWindow, Windows, stored_quantum
 
 Rule = Literal["ct", "mr", "picture", "fixed"]
 
@@ -92,9 +93,7 @@ def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, flo
     return IntensityWindow(lo, hi, stored_quantum(case.image), case.limits, case.padding)
 
 
-def windows_of(
-    case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None
-) -> tuple[IntensityWindow, ...]:
+def windows_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> Windows:
     """The window of each channel: one for all, or of each its own where channels come from files of their own."""
     if not case.channels:
         return (window_of(case, setting, ct_window_hu),) * len(case.image)
@@ -120,6 +119,17 @@ def units_of(case: Case) -> str:
         part.units.name or ("HU" if WindowSetting().rule_for(part) == "ct" else "") for part in case.of_one_meaning()
     }
     return names.pop() if len(names) == 1 else ""
+
+
+def channel_figures(
+    case: Case, windows: Windows, budgets: Sequence[float], changes: Sequence[float]
+) -> tuple[dict[str, Any], ...]:
+    """For the record: what differs from channel to channel, where these come from files of their own."""
+    parts = case.of_one_meaning() if case.channels else ()
+    return tuple(
+        {"window": (window.lo, window.hi), "units": units_of(part), "budget": budget, "max_change": change}
+        for part, window, budget, change in zip(parts, windows, budgets, changes)
+    )
 
 
 def _percentiles_of_signal(case: Case) -> tuple[float, float]:

@@ -10,7 +10,7 @@ paper      error-minimizing noise under a mask by the gradient of a surrogate (s
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,12 +25,12 @@ from ..progress import Progress
 from ..quality import Quality, measure
 from ..record import Protected, Record, voxels_sha256
 from ..streams import RandomStreams
-from ..window import FEW_LEVELS, IntensityWindow
-from ..window_rules import HuHistogram, units_of, window_of, windows_of
+from ..window import FEW_LEVELS, Windows
+from ..window_rules import HuHistogram, channel_figures, units_of, windows_of
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
-from .region import evenness, fineness, gradient_magnitude, largest, sample_count, segment_region, within_window
+from .region import evenness, fineness, gradient_magnitude, largest, sample_count, segment_region, within_windows
 
 METHOD = "SALM"
 _STATE_FORMAT = "medunlearnable-salm-state/1"
@@ -83,18 +83,23 @@ class SALM:
         classes = self._classes_of(case)
         if all(channel.min() == channel.max() for channel in case.image):
             raise Refused("the image is constant, so there is nothing to protect; leave it out")
-        window = window_of(case, self.params.window, self._ct_window_hu)
-        window.budget(self.params.budget_share)  # refuses here, before any work
-        image = self._perturbed(case, classes, window, workspace)
-        quality = measure(case.image, image, window, workspace.progress)
-        return Protected(case, image, self._record(case, window, quality, image, time.perf_counter() - started))
+        windows = self.windows(case)
+        budgets = self._budgets(windows)  # refuses here, before any work
+        image = self._perturbed(case, classes, windows, workspace)
+        quality = measure(case.image, image, windows, workspace.progress)
+        seconds = time.perf_counter() - started
+        return Protected(case, image, self._record(case, windows, budgets, quality, image, seconds))
 
     def budget_physical(self, case: Case) -> float:
         """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
-        window = window_of(case, self.params.window, self._ct_window_hu)
-        return window.budget(self.params.budget_share) * abs(case.units.slope)
+        budgets = self._budgets(self.windows(case))
+        return max(budget * abs(part.units.slope) for part, budget in zip(case.of_one_meaning(), budgets))
 
-    def windows(self, case: Case) -> tuple[IntensityWindow, ...]:
+    def _budgets(self, windows: Windows) -> list[float]:
+        """The largest change in each channel, stored units."""
+        return [window.budget(self.params.budget_share) for window in windows]
+
+    def windows(self, case: Case) -> Windows:
         """The window of each channel, after `fit`."""
         return windows_of(case, self.params.window, self._ct_window_hu)
 
@@ -150,15 +155,18 @@ class SALM:
                 continue
             self._names = self._names or case.classes.names
             shown |= {entry for entry in case.classes.shown if entry is not None}
-            if self.params.window.rule in ("auto", "ct") and self.params.window.rule_for(case) == "ct":
-                for plane in case.image.reshape(-1, *case.image.shape[-2:]):
-                    histogram.add(plane[plane * case.units.slope + case.units.intercept > _AIR_HU], case.units)
+            for part in case.of_one_meaning() if self.params.window.rule in ("auto", "ct") else ():
+                for plane in part.image.reshape(-1, *part.image.shape[-2:]) if self._is_ct(part) else ():
+                    histogram.add(plane[plane * part.units.slope + part.units.intercept > _AIR_HU], part.units)
         if not self._names:
             raise Refused("no case has a class label; give them with --classes")
         if len(shown) == 1 and self.params.profile == "paper":
             raise Refused("all cases show the same class; profile paper learns from several, give --profile instant")
         if histogram.counts.any():
             self._ct_window_hu = histogram.window_hu()
+
+    def _is_ct(self, part: Case) -> bool:
+        return self.params.window.rule_for(part) == "ct"
 
     def _finest_class(self, cases: CaseSource, progress: Progress) -> int:
         """The class whose images have most fine detail, from cases spread over the cohort; drawn where one is shown."""
@@ -170,12 +178,12 @@ class SALM:
             case = _readable(cases, case_id)
             if case is None or case.classes is None:
                 continue
-            window = window_of(case, self.params.window, self._ct_window_hu)
+            windows = self.windows(case)
             depth = case.shape_kji[0]
             for k in sorted({depth // 4, depth // 2, 3 * depth // 4}):
                 shown = case.classes.of_slice(k)
                 if shown is not None and len(shown) == 1:
-                    found[shown[0]].append(fineness(_normalized(case, k, window)))
+                    found[shown[0]].append(fineness(_normalized(case, k, windows)))
         if sum(map(bool, found)) < 2:
             return int(self.streams.generator("faint class").integers(len(self._names)))
         return int(np.argmax([float(np.mean(values)) if values else -1.0 for values in found]))
@@ -195,18 +203,19 @@ class SALM:
             raise Refused(f"{len(case.classes.shown)} slices have a class label, but the image has {depth} slices")
         return case.classes
 
-    def _allowed(self, case: Case, window: IntensityWindow) -> NDArray[np.bool_]:
+    def _allowed(self, case: Case, windows: Windows) -> NDArray[np.bool_]:
         """[D, H, W], slice by slice so that memory stays small."""
         region = segment_region(case, self.params.region)
-        slices = [region[k] & within_window(case.image[:, k], window) for k in range(case.shape_kji[0])]
+        slices = [region[k] & within_windows(case.image[:, k], windows) for k in range(case.shape_kji[0])]
         return np.stack(slices)
 
-    def _perturbed(self, case: Case, classes: Classes, window: IntensityWindow, workspace: Workspace) -> NDArray[Any]:
-        allowed = self._allowed(case, window)
+    def _perturbed(self, case: Case, classes: Classes, windows: Windows, workspace: Workspace) -> NDArray[Any]:
+        allowed = self._allowed(case, windows)
         image = case.image.copy()
         deltas = self._noise if self.params.profile == "paper" else self._patterns
-        for place, delta in deltas(case, classes, window, allowed, workspace):
-            for before, after, change in zip(case.image, image, np.broadcast_to(delta, case.image[:, place].shape)):
+        for place, delta in deltas(case, classes, windows, allowed, workspace):
+            changes = np.broadcast_to(delta, case.image[:, place].shape)
+            for before, after, change, window in zip(case.image, image, changes, windows):
                 after[place] = window.write_back(before[place], change, allowed[place], self.params.budget_share)
         return image
 
@@ -214,7 +223,7 @@ class SALM:
         self,
         case: Case,
         classes: Classes,
-        window: IntensityWindow,
+        windows: Windows,
         allowed: NDArray[np.bool_],
         workspace: Workspace,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -228,21 +237,21 @@ class SALM:
                 continue
             faint = shown == (self._faint_class,)
             score_of = gradient_magnitude if faint or self.params.profile == "instant" else evenness
-            score = score_of(_normalized(case, k, window))
+            score = score_of(_normalized(case, k, windows))
             mask = largest(score, allowed[k], sample_count(allowed[k], self.params.mask_share))
-            epsilon = np.float32(self._faint_share(window) if faint else self.params.budget_share)
+            epsilon = np.float32(self._faint_share(windows) if faint else self.params.budget_share)
             yield k, (epsilon * patterns.of_classes(shown, (height, width)) * mask)[np.newaxis]
 
-    def _faint_share(self, window: IntensityWindow) -> float:
-        """The budget of the faint pattern, a fraction of the window; a step of the stored grid at least."""
-        step = 0.0 if window.quantum is None else window.quantum / window.width
-        return max(_FAINT * self.params.budget_share, step)
+    def _faint_share(self, windows: Windows) -> float:
+        """The budget of the faint pattern, a fraction of the window; a step of any stored grid at least."""
+        steps = ((window.quantum or 0.0) / window.width for window in windows)
+        return max(_FAINT * self.params.budget_share, *steps)
 
     def _noise(
         self,
         case: Case,
         classes: Classes,
-        window: IntensityWindow,
+        windows: Windows,
         allowed: NDArray[np.bool_],
         workspace: Workspace,
     ) -> Iterator[tuple[int | slice, NDArray[np.float32]]]:
@@ -267,7 +276,7 @@ class SALM:
             else:
                 surrogates = surrogates or self._saved_surrogates(learned, workspace)
                 new = Sample(sample_id, sides, 0, shown)
-                yield place, trained.optimize_new(surrogates, _normalized(case, place, window), allowed[place], new)
+                yield place, trained.optimize_new(surrogates, _normalized(case, place, windows), allowed[place], new)
 
     def _saved_surrogates(self, learned: _Learned, workspace: Workspace) -> Surrogates:
         surrogates = Surrogates(self.params, learned.cohort, self.streams, workspace.device)
@@ -283,11 +292,11 @@ class SALM:
             case = _readable(cases, case_id)
             if case is None or case.classes is None:
                 continue
-            window = window_of(case, self.params.window, self._ct_window_hu)
-            free = self._allowed(case, window)
+            windows = self.windows(case)
+            free = self._allowed(case, windows)
             for sample_id, place, _ in _units(case, case.classes, self.params.min_min.unit):
                 span = cohort.by_id[sample_id].span
-                images[:, span] = _normalized(case, place, window).reshape(cohort.channels, -1)
+                images[:, span] = _normalized(case, place, windows).reshape(cohort.channels, -1)
                 allowed[span] = free[place].ravel()
         training = MinMin(self.params, cohort, self.streams)
         arrays, rounds = training.fit(workspace)
@@ -316,9 +325,14 @@ class SALM:
         return Cohort(tuple(samples), channels.pop(), len(self._names), several)
 
     def _record(
-        self, case: Case, window: IntensityWindow, quality: Quality, image: NDArray[Any], seconds: float
+        self,
+        case: Case,
+        windows: Windows,
+        budgets: Sequence[float],
+        quality: Quality,
+        image: NDArray[Any],
+        seconds: float,
     ) -> Record:
-        budget = window.budget(self.params.budget_share)
         return Record(
             case=case.id,
             state="protected" if quality.share_changed else "unchanged",
@@ -327,17 +341,18 @@ class SALM:
             version=__version__,
             parameters=self.params.to_json(),
             seed_id=self.streams.seed_id,
-            window=(window.lo, window.hi),
+            window=(windows[0].lo, windows[0].hi),
             units=units_of(case),
-            budget=budget,
+            budget=max(budgets),
             psnr_db=quality.psnr_db,
             ssim=quality.ssim,
             max_change=quality.max_change,
-            max_change_physical=quality.max_change * abs(case.units.slope),
+            max_change_physical=quality.physical(case),
             share_changed=quality.share_changed,
             voxels_sha256=voxels_sha256(image),
             seconds=seconds,
-            warnings=case.warnings + _advice(case, window, budget, quality),
+            warnings=case.warnings + _advice(case, windows, budgets, quality),
+            channels=channel_figures(case, windows, budgets, quality.channel_changes),
         )
 
 
@@ -363,12 +378,12 @@ def _units(case: Case, classes: Classes, unit: str) -> Iterator[tuple[str, int |
             yield f"{case.id}/{k}", k, shown
 
 
-def _normalized(case: Case, place: int | slice, window: IntensityWindow) -> NDArray[np.float32]:
+def _normalized(case: Case, place: int | slice, windows: Windows) -> NDArray[np.float32]:
     """[C, *sides] in [0, 1]; NaN becomes 0, and is never changed."""
-    return np.nan_to_num(np.stack([window.normalize(channel[place]) for channel in case.image]))
+    return np.nan_to_num(np.stack([window.normalize(channel[place]) for window, channel in zip(windows, case.image)]))
 
 
-def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality) -> tuple[str, ...]:
+def _advice(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[str, ...]:
     """What the user may want to change or know, one sentence each."""
     assert case.classes is not None
     unlabeled = sum(case.classes.of_slice(k) is None for k in range(case.shape_kji[0]))
@@ -380,8 +395,9 @@ def _advice(case: Case, window: IntensityWindow, budget: float, quality: Quality
         )
     elif not quality.share_changed:
         advice.append("no voxel of the region lies in the window, so nothing was changed; check --window and --region")
-    if window.quantum and budget / window.quantum < FEW_LEVELS:
-        advice.append(
-            f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
-        )
-    return tuple(advice)
+    for window, budget in zip(windows, budgets):
+        if window.quantum and budget / window.quantum < FEW_LEVELS:
+            advice.append(
+                f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
+            )
+    return tuple(dict.fromkeys(advice))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,13 @@ def _band(case: Case) -> NDArray[np.bool_]:
     return band
 
 
-def within_window(stored: NDArray[Any], window: IntensityWindow) -> NDArray[np.bool_]:
-    """Where the mean of the channels of `stored` [C, ...] lies strictly inside the window; air and NaN do not.
+def within_windows(stored: NDArray[Any], windows: Sequence[IntensityWindow]) -> NDArray[np.bool_]:
+    """Where the mean of the channels of `stored` [C, ...] lies strictly inside their windows; air and NaN do not.
 
     What lies at the ends is air, metal or saturated, and there a pattern would be cut in half.
     """
-    here = [window.contains(channel) for channel in stored]
-    fraction = np.mean([window.normalize(channel) for channel in stored], axis=0)
+    here = [window.contains(channel) for window, channel in zip(windows, stored)]
+    fraction = np.mean([window.normalize(channel) for window, channel in zip(windows, stored)], axis=0)
     with np.errstate(invalid="ignore"):
         return np.any(here, axis=0) & (fraction > 0) & (fraction < 1)
 

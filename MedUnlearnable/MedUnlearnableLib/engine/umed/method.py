@@ -26,15 +26,15 @@ from ..progress import Progress
 from ..quality import Quality, measure
 from ..record import Protected, Record, voxels_sha256
 from ..streams import RandomStreams
-from ..window import FEW_LEVELS
-from ..window_rules import HuHistogram, units_of, window_of, windows_of
+from ..window import FEW_LEVELS, Windows
+from ..window_rules import HuHistogram, channel_figures, units_of, window_of, windows_of
 from .cohort import Cohort, Survey
 from .joint_training import JointTraining, keep, mixed, run
 from .noise import Ports, TrainedNoise
 from .params import METHOD, UMedParams
 from .plan import Plan, free_mb, plan_training
 from .recipes import RECIPES
-from .region import Setup, Windows, region_of, upright
+from .region import Setup, region_of, upright
 from .samples import take_samples
 
 #: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
@@ -258,17 +258,8 @@ class UMed:
             voxels_sha256=voxels_sha256(image),
             seconds=seconds,
             warnings=case.warnings + warnings,
-            channels=_channels(case, windows, budgets, quality),
+            channels=channel_figures(case, windows, budgets, quality.channel_changes),
         )
-
-
-def _channels(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[dict[str, Any], ...]:
-    """What differs from channel to channel, where these come from files of their own."""
-    parts = case.of_one_meaning() if case.channels else ()
-    return tuple(
-        {"window": (window.lo, window.hi), "units": units_of(part), "budget": budget, "max_change": change}
-        for part, window, budget, change in zip(parts, windows, budgets, quality.channel_changes)
-    )
 
 
 def _advice(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[str, ...]:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from ..case import Case
 from ..errors import Refused
 from ..masks import Radius, Slab, bounding_box
+from ..window import Windows
 from .cohort import Cohort, SegmentClasses
 from .generators import build_generators, reach
 from .plan import GENERATOR_DEPTH
-from .region import Region, Scale, Windows, brightness_scale, slab_with_halo, tiles
+from .region import Region, Scale, brightness_scale, slab_with_halo, tiles
 
 if TYPE_CHECKING:
     import torch

@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from ..carrier import Carrier, fine_axes
 from ..case import Case, Geometry
 from ..masks import Box, Radius, Slab, contour_and_interior, contour_radius, local_binary_texture
-from ..window import IntensityWindow
+from ..window import IntensityWindow, Windows
 from ..window_rules import windows_of
 from .params import UMedParams
-
-Windows = tuple[IntensityWindow, ...]  # of each channel
 
 
 @dataclass(frozen=True)

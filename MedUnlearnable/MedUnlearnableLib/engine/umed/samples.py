@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ..case import Case, CaseSource
 from ..masks import Box
 from ..method import Workspace
+from ..window import Windows
 from .cohort import Cohort
 from .plan import GENERATOR_DEPTH, Plan
-from .region import Setup, Windows, brightness_scale, region_of, slab_with_halo, upright
+from .region import Setup, brightness_scale, region_of, slab_with_halo, upright
 
 Samples = NDArray[Any]  # of `sample_dtype`
 
