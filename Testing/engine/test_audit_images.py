@@ -241,10 +241,16 @@ def test_gray_and_color_together_are_refused():
         assemble(cases, np.random.default_rng(0))
 
 
-def test_a_trivial_answer_calls_everything_foreground():
+def test_a_trivial_answer_never_looks_at_the_image():
+    """Labels that always lie in one place are known without looking; those that may lie anywhere are not."""
     made = cohort(20)
     assert (made.floor, made.trivial) == (0.0, 1.0)  # these labels fill the image
-    quarter = np.zeros_like(made.targets)
-    quarter[:, :4, :4] = 1
-    assert replace(made, targets=quarter).trivial == pytest.approx(2 * 0.25 / 1.25)
+    fixed = np.zeros_like(made.targets)
+    fixed[:, 2:5, 2:5] = 1
+    assert replace(made, targets=fixed).trivial == 1.0
+    anywhere = np.zeros_like(made.targets)
+    for number, label in enumerate(anywhere):
+        row, column = np.random.default_rng(number).integers(0, 6, 2)
+        label[row : row + 2, column : column + 2] = 1
+    assert 0.1 < replace(made, targets=anywhere).trivial < 0.25  # calling all foreground gives 2 * 4 / 68
     assert cohort(30, classes=[0, 1] * 15).trivial == 0.5

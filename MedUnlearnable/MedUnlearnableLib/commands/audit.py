@@ -90,7 +90,7 @@ class _Reporter:
             not self._quiet and event["event"] == "progress" and time.monotonic() - self._last > _SECONDS_BETWEEN_LINES
         ):
             self._last = time.monotonic()
-            time_used = f"{event['elapsed_s'] / 60:.1f} of {event['budget_s'] / 60:g} min"
+            time_used = f"{event['elapsed_s'] / 60:.1f} of {event['budget_s'] / 60:.4g} min"
             say(f"  {_STAGES[event['stage']]}, {event['done']} of {event['total']} ({time_used})")
 
 
