@@ -112,7 +112,7 @@ def test_the_series_holds_the_protected_voxels_as_stored_values(
     assert 0 < np.count_nonzero(written.array[0] != stored) < stored.size / 2
     record = json.loads((tmp_path / "shared.medunlearnable.json").read_text())
     assert record["window"][0] > 0  # stored values, not HU
-    assert record["file"] == "shared"
+    assert list(record["files"]) == ["shared"]
     assert "derived" in record["notice"]
 
 

@@ -313,7 +313,7 @@ def test_quitting_ends_the_worker(slicer_app, scripted_module):
     add_case(shape=(60, 220, 220))
     module.ui.addAllButton.click()
     protect(module)
-    process = module.widget.panel.keeper.run._jobs[0]._running._process
+    process = module.widget.panel.keeper.run._jobs[0]._running._worker._process
     slicer.app.aboutToQuit.emit()
     assert process.poll() is not None
     assert module.widget.panel.keeper.run is None

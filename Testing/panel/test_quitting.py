@@ -20,7 +20,7 @@ def running(window, scripted_module):
     add_case(shape=(60, 220, 220))
     module.ui.addAllButton.click()
     module.ui.protectButton.click()
-    return module, module.widget.panel.keeper.run._jobs[0]._running._process
+    return module, module.widget.panel.keeper.run._jobs[0]._running._worker._process
 
 
 def test_no_keeps_slicer_open_and_the_run_going(running, window, slicer_popups):

@@ -53,8 +53,8 @@ class MethodControls:
 
     @property
     def trained_profiles(self) -> tuple[str, ...]:
-        """Those that need PyTorch."""
-        return METHODS[self.method.lower()].trained_profiles
+        """Those that need PyTorch; none while no method is shown yet."""
+        return METHODS[self.method.lower()].trained_profiles if self.method else ()
 
     @property
     def profile(self) -> str:
@@ -115,9 +115,10 @@ class MethodControls:
         combo.setCurrentText(profile if profile in profiles else _AUTO)
         self._remember("profile", combo.currentText, always=True)
 
-    def _change_method(self, _name: str) -> None:
-        self._show()
-        self._on_change()
+    def _change_method(self, name: str) -> None:
+        if name:  # empty while the box is filled anew
+            self._show()
+            self._on_change()
 
     def _change_profile(self, profile: str) -> None:
         if not self._updating:
