@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from MedUnlearnableLib.engine.audit.change import measure_change
+from MedUnlearnableLib.engine.audit.change import case_windows, measure_change
 from MedUnlearnableLib.engine.audit.cohort import Slices, assemble, slices_of
 from MedUnlearnableLib.engine.audit.texture import LEVELS, texture_features
-from MedUnlearnableLib.engine.case import Case, Classes, Geometry, Units
+from MedUnlearnableLib.engine.case import Case, Channel, Classes, Geometry, Units
 from MedUnlearnableLib.engine.errors import Refused
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
@@ -74,6 +74,31 @@ def with_voxel(case, step):
     image = case.image.copy()
     image[0, 0, 0, 0] += step
     return replace(case, image=image)
+
+
+@pytest.mark.parametrize(("region", "passed"), [("inside", True), ("outside", False), ("all", None)])
+def test_the_region_of_salm_is_checked(protected, region, passed):
+    before, _, record = protected
+    image = before.image.copy()
+    image[0][before.segments[0] > 0] += 1
+    salm = replace(record, method="SALM", parameters={"region": region})
+    assert measure_change(before, replace(before, image=image), salm).checks["outside_mask"] is passed
+
+
+def test_channels_from_files_of_their_own_have_windows_and_budgets_of_their_own(protected):
+    one, _, record = protected
+    image = np.concatenate([one.image, 10 * one.image])
+    before = replace(one, image=image, channels=(Channel(), Channel()))
+    changed = image.copy()
+    changed[1, 4, 12, 12] += 20
+    after = replace(before, image=changed)
+    figures = [{"window": [0.0, width], "budget": width / 100} for width in (1000.0, 10000.0)]
+    own = replace(record, channels=tuple(figures))
+    assert measure_change(before, after, own).checks["budget"] is True
+    figures[1]["budget"] = 10.0
+    assert measure_change(before, after, own).checks["budget"] is False
+    slices = slices_of(before, after, case_windows(before, own), most=2, side=24)
+    assert slices.clean[:, 0] == pytest.approx(slices.clean[:, 1])
 
 
 def test_without_a_record_what_needs_it_is_not_checked(protected):

@@ -32,7 +32,7 @@ _CHECKS = {
     "dtype": "type of the voxels",
     "geometry": "geometry",
     "units": "units",
-    "outside_mask": "bit-identical outside segments and contour",
+    "outside_mask": "bit-identical where the method may change nothing",
     "budget": "no change above the budget",
     "record": "voxels are those of the record",
 }

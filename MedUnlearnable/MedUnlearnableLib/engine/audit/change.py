@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 
 from ..case import Case
 from ..masks import contour_and_interior, contour_radius
-from ..quality import measure
+from ..quality import Quality, measure
 from ..record import Record, voxels_sha256
+from ..salm.region import segment_region
 from ..window import IntensityWindow
 from ..window_rules import HuHistogram, WindowSetting, windows_of
 from .texture import texture_features
 
 HISTOGRAM_BINS = 64
 _BUDGET_SLACK = 1e-6  # of the budget: stored floats are rounded
-_WHOLE_MASK_METHODS = ("UMed",)  # they change nothing but segments and contour
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def measure_change(before: Case, after: Case, record: Record | None) -> CaseChan
         histogram_after=_histogram(other.image, window),
         region_before=_statistics(one, one, region, window),
         region_after=_statistics(one, other, region, window),
-        checks=_checks(before, after, changed, quality.max_change, record),
+        checks=_checks(before, after, changed, quality, record),
         record=None if record is None else {n: getattr(record, n) for n in ("method", "profile", "budget", "version")},
     )
 
@@ -86,7 +86,8 @@ def measure_change(before: Case, after: Case, record: Record | None) -> CaseChan
 def case_windows(case: Case, record: Record | None) -> tuple[IntensityWindow, ...]:
     """The window of each channel: the record's; without one, or of an unchanged case, by the rules for this case."""
     if record is not None and record.window[1] > record.window[0]:
-        return (IntensityWindow(*record.window, quantum=None),) * len(case.image)
+        limits = [channel["window"] for channel in record.channels] or [record.window] * len(case.image)
+        return tuple(IntensityWindow(lo, hi, quantum=None) for lo, hi in limits)
     histogram = HuHistogram()
     region = _region(case.segments)
     part = case.of_one_meaning()[0]
@@ -144,7 +145,7 @@ def _statistics(
 
 
 def _checks(
-    before: Case, after: Case, changed: NDArray[np.bool_], max_change: float, record: Record | None
+    before: Case, after: Case, changed: NDArray[np.bool_], quality: Quality, record: Record | None
 ) -> dict[str, bool | None]:
     """After both files were read again."""
     return {
@@ -152,14 +153,26 @@ def _checks(
         "geometry": np.array_equal(before.geometry.ijk_to_ras, after.geometry.ijk_to_ras),
         "units": before.units == after.units,
         "outside_mask": _outside_is_identical(before, changed, record),
-        "budget": None if record is None else max_change <= record.budget * (1 + _BUDGET_SLACK),
+        "budget": None if record is None else _within_budget(quality, record),
         "record": None if record is None else record.voxels_sha256 == voxels_sha256(after.image),
     }
 
 
+def _within_budget(quality: Quality, record: Record) -> bool:
+    """Each channel by its own budget, where channels have windows of their own."""
+    budgets = [channel["budget"] for channel in record.channels] or [record.budget] * len(quality.channel_changes)
+    return all(change <= budget * (1 + _BUDGET_SLACK) for change, budget in zip(quality.channel_changes, budgets))
+
+
 def _outside_is_identical(before: Case, changed: NDArray[np.bool_], record: Record | None) -> bool | None:
-    if record is None or record.method not in _WHOLE_MASK_METHODS or not before.segments:
+    """Whether nothing changed but what the record's method may change; None where it may change any voxel."""
+    if record is None or not before.has_foreground:
         return None
-    radius = contour_radius(before.geometry.spacing_kji, before.shape_kji, record.parameters.get("contour_mm"))
-    contour, interior = contour_and_interior(before.segments, radius)
-    return not changed[~(contour | interior)].any()
+    if record.method == "UMed":
+        radius = contour_radius(before.geometry.spacing_kji, before.shape_kji, record.parameters.get("contour_mm"))
+        allowed = np.logical_or(*contour_and_interior(before.segments, radius))
+    elif record.parameters.get("region", "all") != "all":
+        allowed = segment_region(before, record.parameters["region"])
+    else:
+        return None
+    return not changed[~allowed].any()
