@@ -26,9 +26,11 @@ test: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/volume_cost.py
+	$(BIN)/python Testing/benchmarks/dicom_cost.py
 	$(BIN)/python Testing/benchmarks/real_samples.py
 	$(BIN)/python Testing/benchmarks/carrier_key.py
 	$(BIN)/python Testing/benchmarks/scale_thousand_cases.py
+	$(BIN)/python Testing/benchmarks/scale_ranks.py
 	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
 # Days on 2 cores, the most important cells first; stop and start as you like: a cell that has its result is not run again.
