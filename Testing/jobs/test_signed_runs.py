@@ -273,7 +273,8 @@ def test_a_killed_run_goes_on_and_every_image_has_its_own_certificate(cohort: Pa
         time.sleep(chance.uniform(0, 0.03))
         kill(running)
     assert len(list(out.glob("*.mulcert.json"))) < CASES
-    assert start(job_of(cohort, out), resume=True, sealer=sealer).wait()["exit_code"] == 0
+    result = start(job_of(cohort, out), resume=True, sealer=sealer).wait()
+    assert result["exit_code"] == 0, result
     found = verify_folder(out, trusted)
     assert [verdict.kind for _, verdict in found] == [Kind.TRUSTED] * CASES
     assert not list(out.rglob(f"{TEMPORARY_PREFIX}*"))
