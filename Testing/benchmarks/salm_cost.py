@@ -35,7 +35,7 @@ _ONE_ROUND = MinMinParams(least_rounds=1, most_rounds=1)
 
 def pictures(count: int) -> tuple[Case, ...]:
     random = np.random.default_rng(0)
-    images = random.integers(1, 255, (count, 1, 1, _SIDE, _SIDE)).astype(np.uint8)
+    images = random.integers(1, 255, (count, 1, 1, _SIDE, _SIDE), np.uint8)
     return tuple(
         Case(f"{n:06}", image, Geometry.of_spacing((1.0, 1.0, 1.0)), modality="picture",
              classes=Classes(("a", "b"), ((n % 2,),)))
@@ -45,7 +45,7 @@ def pictures(count: int) -> tuple[Case, ...]:
 
 def ct(shape: tuple[int, int, int]) -> tuple[Case, ...]:
     random = np.random.default_rng(0)
-    image = random.normal(40, 60, (1, *shape)).astype(np.int16)
+    image = random.integers(-120, 200, (1, *shape), np.int16)
     image[..., : shape[1] // 4, :] = -1000  # air
     classes = Classes(("a", "b"), ((0,),))
     return (Case("ct", image, Geometry.of_spacing((0.8, 0.8, 5.0)), modality="CT", classes=classes),)

@@ -55,6 +55,7 @@ SETTINGS = {
     "pneumonia": ClassAttackSettings(steps=350, learning_rate=5e-3, device=DEVICE),
     "brain3": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
     "brain3-64": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
+    "brain3-32": ClassAttackSettings(steps=350, learning_rate=5e-3, device=DEVICE),
     "busi": ClassAttackSettings(steps=250, learning_rate=2e-3, device=DEVICE),
     "eight": ClassAttackSettings(steps=600, learning_rate=2e-3, device=DEVICE),
 }
@@ -121,9 +122,10 @@ def plan() -> Iterator[Cell]:
     for recipe in ("shift", "standard"):
         for arm in ("clean", "standard"):
             yield Cell("pneumonia", arm, recipe)
-    for recipe in ("standard", "shift"):
-        for arm in ("clean", "standard"):
-            yield Cell("brain3-64", arm, recipe)
+    for set_name in ("brain3-32", "brain3-64"):
+        for recipe in ("standard", "shift"):
+            for arm in ("clean", "standard"):
+                yield Cell(set_name, arm, recipe)
     for arm in ("random", "instant", "paper", "em", "random8"):
         yield Cell("pneumonia", arm)
     for arm in ("clean", "standard"):

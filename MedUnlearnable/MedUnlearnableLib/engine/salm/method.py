@@ -228,7 +228,7 @@ class SALM:
         workspace: Workspace,
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Of each slice with a label its number and the noise [1, H, W], the same in all channels."""
-        patterns = ClassPatterns.draw(len(classes.names), self.streams.generator("patterns"))
+        patterns = ClassPatterns.draw(len(classes.names), self.streams.generator("patterns"), self._faint_class)
         depth, height, width = case.shape_kji
         for k in range(depth):
             workspace.progress.step("protect", k, depth)

@@ -48,13 +48,15 @@ class ClassPatterns:
     phases: tuple[float, ...]  # radians
 
     @classmethod
-    def draw(cls, classes: int, random: np.random.Generator) -> ClassPatterns:
-        """The family for a number of classes, shuffled by the key."""
-        waves = wave_vectors(classes)
-        order = random.permutation(classes)
+    def draw(cls, classes: int, random: np.random.Generator, faint: int | None = None) -> ClassPatterns:
+        """The family for a number of classes, shuffled by the key. The `faint` class gets the last wave vector."""
+        waves = wave_vectors(classes + 1)
+        order = random.permutation(classes).tolist()
         phases = random.uniform(0, 2 * np.pi, classes + 1)
-        last = wave_vectors(classes + 1)[-1]
-        return cls((*(waves[place] for place in order), last), tuple(phases.tolist()))
+        if faint is not None:
+            last = order.index(classes - 1)
+            order[last], order[faint] = order[faint], order[last]
+        return cls(tuple(waves[place] for place in (*order, classes)), tuple(phases.tolist()))
 
     def of_classes(self, shown: Sequence[int], sides: tuple[int, int]) -> NDArray[np.float32]:
         """The pattern [H, W] in -1..1 of a sample that shows these classes; of several: their sum, clipped."""
