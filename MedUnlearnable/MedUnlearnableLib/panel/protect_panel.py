@@ -211,7 +211,8 @@ class ProtectPanel:
             starters.append(partial(self.logic.startProtect, cases, method, **options))
         for row in rows:
             if row.interrupted is not None:
-                starters.append(partial(self.logic.resumeFolder, row.outputFolder))
+                signing = {name: options[name] for name in ("key", "passphrase", "recipient") if name in options}
+                starters.append(partial(self.logic.resumeFolder, row.outputFolder, **signing))
             elif row.imagesFolder:
                 folders = row.imagesFolder, row.labelsFolder, row.outputFolder
                 classes = row.classesPath or None

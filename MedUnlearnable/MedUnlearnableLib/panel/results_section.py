@@ -16,7 +16,7 @@ from ..engine.errors import Refused
 from ..files import formats
 from ..files.outputs import RECORD_ENDING
 from ..files.volume import write_atomically
-from ..scene import dicom_series
+from ..scene import certificates, dicom_series
 from ..scene.protect_job import Outcome
 from ..scene.volumes import RECORD_REFERENCE
 from .comparison import Comparison
@@ -107,7 +107,11 @@ class ResultsSection:
             self._tell_failure(_("{path} could not be written; check the folder and the free space.").format(path=path))
             return
         write_atomically(path.with_name(formats.stem(path) + RECORD_ENDING), lambda file: file.write(record))
-        self.ui.statusLabel.text = _("Saved {path} with its record; both may be handed out.").format(path=path)
+        signed = certificates.write_beside(node, path)
+        with_it = _("its record and certificate") if signed else _("its record")
+        self.ui.statusLabel.text = _("Saved {path} with {with_it}; all of it may be handed out.").format(
+            path=path, with_it=with_it
+        )
 
     def _save_dicom(self, _checked: bool = False) -> None:
         outcome = self._selected_in_scene()
@@ -120,6 +124,7 @@ class ResultsSection:
         try:
             with slicer.util.WaitCursor():
                 record = dicom_series.save_series(outcome.volumeNode, folder)
+                certificates.write_beside(outcome.volumeNode, folder)
         except Refused as error:
             self._tell_failure(str(error))
             return

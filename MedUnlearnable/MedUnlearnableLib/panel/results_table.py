@@ -8,9 +8,11 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene.certificates import CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE
 from ..scene.protect_job import Outcome
 from ..scene.volumes import RECORD_REFERENCE
 
+_TEXTS = (RECORD_REFERENCE, CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE)
 _ROW_HEIGHT = 30
 _ROWS_SHOWN = 5
 NAME, PSNR, CHANGE, SHARE = range(4)
@@ -52,9 +54,10 @@ class ResultsTable:
         return [node for node in nodes if node is not None and slicer.mrmlScene.IsNodePresent(node)]
 
     def remove_nodes(self) -> None:
-        """Removes the result volumes with their records and display nodes."""
+        """Removes the result volumes with their records, certificates and display nodes."""
         for node in self.nodes():
-            for extra in (node.GetNodeReference(RECORD_REFERENCE), node.GetDisplayNode()):
+            texts = [node.GetNodeReference(role) for role in _TEXTS]
+            for extra in (*texts, node.GetDisplayNode()):
                 if extra is not None:
                     slicer.mrmlScene.RemoveNode(extra)
             slicer.mrmlScene.RemoveNode(node)

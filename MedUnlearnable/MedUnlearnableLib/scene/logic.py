@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.certificate.verify import Verdict
 from ..engine.errors import Refused, UsageError
 from ..files.cases import find_cases
+from ..files.certificates import Sealer
 from ..files.labeled_cases import find_labeled_cases
 from ..files.logo import logo_of
 from ..jobs.job import Job
 from .audit import AuditPair, SceneAudit
+from .certificates import sealer_of, verify_node
 from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 
@@ -30,6 +33,7 @@ __all__ = [
 OPTIONS = frozenset(
     {"profile", "epsilon", "window", "seed", "device", "state", "saveState", "region", "classNames"}
     | {"logo", "logos", "mode", "lesions", "placement", "models", "trustModels"}
+    | {"key", "passphrase", "recipient"}
 )
 #: Those that go to the method, by its own names.
 _PARAMETERS = {
@@ -57,6 +61,8 @@ class MedUnlearnableLogic:
         "LO,HI"), seed, device, state and saveState (paths); SALM: region and classNames (all classes, in their order).
         MedLocker: logo (a text, or the path of a PNG), logos (1 to 3), mode ("translucent", "sealed"), lesions
         ("avoid", "off", "inside"), placement ("column", "slice", "volume"), models (descriptions), trustModels.
+        With `key`, a key file, and its `passphrase` the result is signed and can be restored exactly; `recipient`:
+        public keys, or their files, of who may restore it besides.
         `label`: the class of the volume, for SALM and MedLocker. `lesionROIs`: markups ROIs that MedLocker keeps free.
         Raises Refused with one sentence when it cannot be done.
         """
@@ -71,7 +77,8 @@ class MedUnlearnableLogic:
         """Starts protecting the cases as one data set and returns at once; see `ProtectJob`."""
         if not cases:
             raise Refused("there is no case to protect; give at least one volume")
-        return ProtectJob(cases, method, _job_options(options))
+        sealer = _sealer_of(options)
+        return ProtectJob(cases, method, _job_options(options), sealer)
 
     def startProtectFolder(
         self,
@@ -86,6 +93,7 @@ class MedUnlearnableLogic:
 
         `classes`: for SALM and MedLocker a CSV, or a folder for each class.
         """
+        sealer = _sealer_of(options)
         given = _job_options(options)
         class_names = given.pop("class_names", None)
         where = Path(images), Path(labels) if labels else None
@@ -100,11 +108,18 @@ class MedUnlearnableLogic:
             cases = find_cases(*where)
         folder = Path(out)
         private = folder.with_name(f"{folder.name}-private")
-        return FolderJob(Job(method.lower(), tuple(cases), folder, private, **given))
+        return FolderJob(Job(method.lower(), tuple(cases), folder, private, **given), sealer=sealer)
 
-    def resumeFolder(self, out: Path | str) -> FolderJob:
-        """Goes on with the run that was interrupted in the folder `out`, with the settings it was started with."""
-        return FolderJob(interrupted_job(Path(out)), resume=True)
+    def resumeFolder(self, out: Path | str, **options: Any) -> FolderJob:
+        """Goes on with the run that was interrupted in the folder `out`, with the settings it was started with.
+
+        Options: key, passphrase and recipient, if its images are signed; they are kept nowhere.
+        """
+        return FolderJob(interrupted_job(Path(out)), resume=True, sealer=_sealer_of(options))
+
+    def verify(self, volumeNode: Any) -> Verdict:
+        """Whether a result is as it was signed, and by whom: `label`, `sentence`, changed `slices`."""
+        return verify_node(volumeNode)
 
     def audit(
         self,
@@ -129,6 +144,12 @@ class MedUnlearnableLogic:
     ) -> SceneAudit:
         """Starts an audit of cases and their protected copies as one data set, and returns at once."""
         return SceneAudit.of_nodes(pairs, Path(reportFolder) if reportFolder else None, budget, **options)
+
+
+def _sealer_of(options: dict[str, Any]) -> Sealer | None:
+    """Takes key, passphrase and recipient out of the options: a job must not hold them."""
+    key, passphrase = options.pop("key", None), options.pop("passphrase", "")
+    return sealer_of(key, passphrase, options.pop("recipient", []))
 
 
 def _job_options(options: dict[str, Any]) -> dict[str, Any]:

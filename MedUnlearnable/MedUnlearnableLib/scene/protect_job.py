@@ -12,12 +12,13 @@ from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
 from ..engine.record import Record
 from ..files import formats
 from ..files.cases import CaseFiles
+from ..files.certificates import Sealer
 from ..files.outputs import MANIFEST, RECORD_ENDING
 from ..files.volume import read_json
 from ..jobs.events import Event
 from ..jobs.job import Job
 from ..jobs.runner import RunningJob, start
-from . import segments, volumes
+from . import certificates, segments, volumes
 from .class_labels import has_label, with_classes
 from .lesion_boxes import boxes_of
 from .waiting import new_temporary_folder, pause_between_polls
@@ -56,7 +57,10 @@ class ProtectJob:
     The job holds a copy of all it needs: nodes may be deleted and the scene closed while it runs.
     """
 
-    def __init__(self, cases: Sequence[SceneCase], method: str, options: dict[str, Any]) -> None:
+    def __init__(
+        self, cases: Sequence[SceneCase], method: str, options: dict[str, Any], sealer: Sealer | None = None
+    ) -> None:
+        self._sealer = sealer
         self._cases = {f"case{number:04d}": case for number, case in enumerate(cases)}
         self._sources = {case_id: volumes.Source.of(case.volumeNode) for case_id, case in self._cases.items()}
         self._errors: dict[str, str] = {}
@@ -135,7 +139,7 @@ class ProtectJob:
         if any(boxes.values()):
             options["parameters"] = {**options["parameters"], "boxes": {k: rows for k, rows in boxes.items() if rows}}
         out, private = self._folder / "out", self._folder / "private"
-        return start(Job(method.lower(), tuple(files), out, private, **options))
+        return start(Job(method.lower(), tuple(files), out, private, **options), sealer=self._sealer)
 
     def _outcome(self, case_id: str) -> Outcome:
         source = self._sources[case_id]
@@ -149,6 +153,7 @@ class ProtectJob:
         stored = formats.read(self._folder / "out" / f"{case_id}.nrrd")
         assert stored.geometry is not None
         node = volumes.add_protected(source, stored.array, stored.geometry, record)
+        certificates.attach(node, stored.path)
         return Outcome(source.name, node, record)
 
     def _translated(self, event: Event) -> Event:
@@ -174,8 +179,8 @@ class ProtectJob:
 class FolderJob:
     """A running protection of a folder on disk; what it writes stays there. The same calls as `ProtectJob`."""
 
-    def __init__(self, job: Job, resume: bool = False) -> None:
-        self._running = start(job, resume)
+    def __init__(self, job: Job, resume: bool = False, sealer: Sealer | None = None) -> None:
+        self._running = start(job, resume, sealer=sealer)
 
     @property
     def outputFolder(self) -> Path:

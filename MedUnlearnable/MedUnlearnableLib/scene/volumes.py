@@ -108,7 +108,8 @@ def add_protected(source: Source, channels: NDArray[Any], geometry: Geometry, re
     node.SetVoxelValueUnits(source.units)
     node.SetVoxelValueQuantity(source.quantity)
     _describe(node, source, record)
-    _place(node, source, _add_record_node(node, record))
+    _place(node, source)
+    add_text_node(node, "record", RECORD_REFERENCE, json.dumps(record.to_json(), indent=1))
     return node
 
 
@@ -148,21 +149,23 @@ def _describe(node: Any, source: Source, record: Record) -> None:
         node.SetAttribute(SOURCE_INSTANCES, source.instances)
 
 
-def _add_record_node(protected: Any, record: Record) -> Any:
-    node = protected.GetScene().AddNewNodeByClass("vtkMRMLTextNode", f"{protected.GetName()} record")
-    node.SetText(json.dumps(record.to_json(), indent=1))
-    protected.SetNodeReferenceID(RECORD_REFERENCE, node.GetID())
+def add_text_node(protected: Any, what: str, role: str, text: str) -> Any:
+    """A text node that the result refers to by `role`, below it in the subject hierarchy."""
+    node = protected.GetScene().AddNewNodeByClass("vtkMRMLTextNode", f"{protected.GetName()} {what}")
+    node.SetText(text)
+    protected.SetNodeReferenceID(role, node.GetID())
+    hierarchy = _hierarchy(protected)
+    _put_under(hierarchy, hierarchy.GetItemByDataNode(protected), node)
     return node
 
 
-def _place(protected: Any, source: Source, record_node: Any) -> None:
-    """The result under the input's parent, the record under the result. slicer-core makes no items by itself."""
+def _place(protected: Any, source: Source) -> None:
+    """The result under the input's parent. slicer-core makes no items by itself."""
     hierarchy = _hierarchy(protected)
     parent = hierarchy.GetSceneItemID()
     if source.is_in_scene and hierarchy.GetItemByDataNode(source.volume):
         parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(source.volume))
     _put_under(hierarchy, parent, protected)
-    _put_under(hierarchy, hierarchy.GetItemByDataNode(protected), record_node)
 
 
 def _put_under(hierarchy: Any, parent: int, node: Any) -> None:
