@@ -181,7 +181,9 @@ def test_classes_come_from_the_slices_that_have_one():
     case = volume(classes=Classes(("x", "y"), shown))
     slices = slices_of(case, case, (WINDOW,), most=99, side=20)
     assert slices.targets.tolist() == [0, 1] * 4
-    assert slices.clean.shape == (8, 1, 20, 18)
+    assert np.array_equal(slices.clean[:, 0], case.image[0, :8])
+    large = volume(shape=(12, 160, 140), classes=case.classes)
+    assert slices_of(large, large, (WINDOW,), most=99, side=20).clean.shape == (8, 1, 128, 112)
     with pytest.raises(Refused, match="several classes"):
         slices_of(volume(classes=Classes(("x",), shown, True)), case, (WINDOW,), 9, 20)
 

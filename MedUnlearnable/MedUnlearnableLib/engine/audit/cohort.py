@@ -23,6 +23,7 @@ from ..window import IntensityWindow
 from .control import label_free
 
 WINDOW = (0.0, 255.0)  # of the scaled images
+CLASS_SIDE = 128  # pixels; larger pictures to classify are reduced to it, whatever the effort, for that weakens noise
 TEST_SHARE = 0.3
 _BLOCKS, _TEST_BLOCKS = 10, (2, 5, 8)  # cases in the order of their names, so that neighbors stay together
 _FEWEST_CASES = 4  # below, volumes are split into slabs
@@ -88,17 +89,17 @@ class Cohort:
 
 
 def slices_of(clean: Case, protected: Case, windows: Sequence[IntensityWindow], most: int, side: int) -> Slices:
-    """At most `most` slices of a case, spread evenly, no side longer than `side` pixels. `windows`: of each channel.
+    """At most `most` slices of a case, spread evenly. `windows`: of each channel.
 
-    A case with classes: its slices that have one, reduced. Else: its slices with a segment, cropped around the
-    segments. Refuses samples of several classes, which the attackers here do not know.
+    A case with classes: its slices that have one, reduced to `CLASS_SIDE`. Else: its slices with a segment, cropped to
+    at most `side` pixels around the segments. Refuses samples of several classes, which the attackers here do not know.
     """
     axis = _slice_axis(clean) if clean.classes is None else 0  # classes are those of slices along k
     slices = [np.moveaxis(case.image, 1 + axis, 0) for case in (clean, protected)]
     if clean.classes is not None:
         classes = _classes_of_slices(clean.classes, len(slices[0]))
         picked = _spread(np.flatnonzero(classes >= 0), most)
-        before, after = (_reduced(_scaled(part[picked], windows), side) for part in slices)
+        before, after = (_reduced(_scaled(part[picked], windows)) for part in slices)
         return Slices(clean.id, before, after, classes[picked])
     labels = np.moveaxis(_label_map(clean), axis, 0)
     picked = _spread(np.flatnonzero(labels.any(axis=(1, 2))), most)
@@ -221,8 +222,8 @@ def _around(used: NDArray[np.bool_], side: int) -> slice:
     return slice(start, start + side)
 
 
-def _reduced(images: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    factor = side / max(images.shape[2:])
+def _reduced(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    factor = CLASS_SIDE / max(images.shape[2:])
     return (
         images if factor >= 1 else ndimage.zoom(images, (1, 1, factor, factor), order=1, grid_mode=True, mode="nearest")
     )
