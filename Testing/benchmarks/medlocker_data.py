@@ -63,6 +63,15 @@ def _from_file(name: str, part: str, classes: int) -> Pictures:
 SETS: dict[str, Callable[[str], Pictures]] = {"brain3": brain3, "busi": busi}
 
 
+def test_pictures(name: str) -> Pictures:
+    """`brain3` is its whole test set, `brain3-140` every n-th picture of it, 140 in all."""
+    set_name, _, count = name.partition("-")
+    pictures = SETS[set_name]("test")
+    total = len(pictures.labels)
+    picked = np.linspace(0, total - 1, int(count) if count else total).round().astype(int)
+    return Pictures(pictures.images[picked], pictures.labels[picked], [pictures.boxes[i] for i in picked])
+
+
 def unit(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     return images.astype(np.float32) / np.float32(255)
 
@@ -75,14 +84,15 @@ def seen(images: NDArray[np.uint8]) -> torch.Tensor:
     return interpolate(torch.from_numpy(unit(images)), SIZE, mode="bilinear", antialias=True, align_corners=False)
 
 
-def target(set_name: str, architecture: str, marks: float = 0.0) -> Any:
+def target(name: str, architecture: str, marks: float = 0.0) -> Any:
     """The trained network, from build/ or trained now; its clean accuracy is kept as a result."""
     import torch
 
-    name = f"{set_name}_{architecture}" + ("_marks" if marks else "")
+    set_name = name.partition("-")[0]
+    trained = f"{set_name}_{architecture}" + ("_marks" if marks else "")
     settings = TrainingSettings(architecture, epochs=EPOCHS[set_name], marks=marks)
     train, test = SETS[set_name]("train"), SETS[set_name]("test")
-    path = WEIGHTS / f"{name}.npz"
+    path = WEIGHTS / f"{trained}.npz"
     if path.exists():
         network = seeded_target(0, architecture, train.images.shape[1], int(train.labels.max()) + 1, settings.width)
         set_weights(network, dict(np.load(path)))
@@ -100,7 +110,7 @@ def target(set_name: str, architecture: str, marks: float = 0.0) -> Any:
         "seconds": time.monotonic() - began,
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"target_{name}.json").write_text(json.dumps(row) + "\n")
+    (FOLDER / f"target_{trained}.json").write_text(json.dumps(row) + "\n")
     WEIGHTS.mkdir(parents=True, exist_ok=True)
     np.savez(path, **weights_of(network))
     return network

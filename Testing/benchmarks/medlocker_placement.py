@@ -4,13 +4,13 @@
     random-K-SEED      K logos at random allowed places, opacities and inks
     corner             one opaque white logo in the lower right corner, moved off lesions
     best-K             the best of as many random sets of K logos as `ours-K` used forwards on average
-    aw                 settings of Adv-watermark (Jia et al., ACM MM 2020), from their description: population 50, three
+    aw-N               settings of Adv-watermark (Jia et al., ACM MM 2020), from their description: population 50, three
                        generations, basin hopping as mutation, raw logit of the true class, lesions not kept free; on
-                       the first pictures of the test set that are named rightly
+                       N pictures of the test set that are named rightly
     ours-K             MedLocker as it is called by users, K logos
     evolution-K        ours without the start along the gradient
 
-`python medlocker_placement.py SET SOURCE[+SOURCE] ARM...`: marks are searched against the sources and every
+`python medlocker_placement.py SET[-PICTURES] SOURCE[+SOURCE] ARM...`: marks are searched against the sources and every
 architecture is tested on the pictures that were written. Accuracy counts pictures that were wrong from the start as
 wrong; `wrong_from_start` names their share. One seed unless said.
 """
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from adv_watermark import AdvWatermark
-from medlocker_data import FOLDER, SETS, SIZE, WEIGHTS, Pictures, target, unit
+from medlocker_data import FOLDER, SIZE, WEIGHTS, Pictures, target, test_pictures, unit
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Classes, Geometry
 from MedUnlearnableLib.engine.medlocker import method as product
 from MedUnlearnableLib.engine.medlocker.candidates import Candidates, Mark
@@ -47,12 +47,11 @@ LOGO = "MED LOCK"
 WINDOW = IntensityWindow(0.0, 255.0, 1.0)
 STREAMS = RandomStreams.from_number(0)
 OPACITY = SearchSettings().opacity
-AW_PICTURES = 50
 Marked = tuple[Spot, tuple[Mark, ...]]
 
 
 def models(set_name: str, architectures: Sequence[str]) -> list[TargetModel]:
-    channels = SETS[set_name]("test").images.shape[1]
+    channels = test_pictures(set_name).images.shape[1]
     networks = {architecture: target(set_name, architecture) for architecture in architectures}
     return [
         TargetModel(name, network, SIZE, channels, (MEAN,), (DEVIATION,), module=network)
@@ -104,7 +103,7 @@ def sites(pictures: Pictures, spots: Sequence[Spot], model: TargetModel) -> list
 
 @cache
 def test_spots(set_name: str, logos: int) -> list[Spot]:
-    return layouts(SETS[set_name]("test"), logos)
+    return layouts(test_pictures(set_name), logos)
 
 
 def random_marks(spots: Sequence[Spot], seed: int) -> list[Marked]:
@@ -167,7 +166,7 @@ def ours(
 
 
 def run(set_name: str, source_names: list[str], arm: str) -> dict[str, Any]:
-    pictures = SETS[set_name]("test")
+    pictures = test_pictures(set_name)
     tested = models(set_name, ARCHITECTURES)
     sources = [model for model in tested if model.name in source_names]
     kind, *numbers = arm.split("-")
@@ -175,10 +174,10 @@ def run(set_name: str, source_names: list[str], arm: str) -> dict[str, Any]:
     row: dict[str, Any] = {"set": set_name, "sources": source_names, "arm": arm, "logo": LOGO}
     if kind == "aw":
         picked = np.flatnonzero(clean[sources[0].name])
-        picked = np.random.default_rng(0).permutation(picked)[:AW_PICTURES]
+        picked = np.random.default_rng(0).permutation(picked)[: int(numbers[0])]
         pictures = Pictures(pictures.images[picked], pictures.labels[picked], [pictures.boxes[i] for i in picked])
         clean = {name: right[picked] for name, right in clean.items()}
-    began = time.monotonic()
+    began, busy = time.monotonic(), time.process_time()
     marked: list[Marked] = []
     forwards: Any = 0
     if kind == "clean":
@@ -207,7 +206,7 @@ def run(set_name: str, source_names: list[str], arm: str) -> dict[str, Any]:
         row["overlap_voxels"] = sum(
             overlap_voxels([one], {0: boxes}, images.shape[2:]) for one, boxes in zip(marked, pictures.boxes)
         )
-    seconds = time.monotonic() - began
+    seconds, cpu_seconds = time.monotonic() - began, time.process_time() - busy
     np.savez_compressed(
         WEIGHTS / f"marked_{set_name}_{'+'.join(source_names)}_{arm}.npz", images=images, clean=pictures.images,
         labels=pictures.labels,
@@ -225,6 +224,7 @@ def run(set_name: str, source_names: list[str], arm: str) -> dict[str, Any]:
         "forwards_per_picture": float(np.mean(forwards)),
         "forwards_max": float(np.max(forwards)),
         "seconds_per_picture": seconds / len(images),
+        "cpu_seconds_per_picture": cpu_seconds / len(images),  # says more where other work goes on
         "coverage": float((images != pictures.images).any(axis=1).mean()),
     }
     return row
@@ -241,7 +241,7 @@ def main() -> None:
         accuracy = "  ".join(f"{name} {share:.3f}" for name, share in row["accuracy"].items())
         print(
             f"{set_name} {sources:20} {arm:14} {accuracy}  {row['forwards_per_picture']:.0f} forwards  "
-            f"{row['seconds_per_picture']:.2f} s",
+            f"{row['cpu_seconds_per_picture']:.3f} CPU s",
             flush=True,
         )
 
