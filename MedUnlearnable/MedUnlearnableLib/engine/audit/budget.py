@@ -16,7 +16,7 @@ _SMALL_BELOW = 30 * 60.0
 _SMALL_FIT_SECONDS = 40.0
 _SHARE_OF_A_FIT = 1 / 15, 1 / 50  # of the budget: small, large
 _CORE_CONDITIONS = 5  # those that get all seeds before the others are begun, in a large run
-_FEWEST_STEPS = 60
+_FEWEST_STEPS = 40
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ def test_ten_minutes_are_small_attackers_of_at_most_forty_seconds():
     assert not Effort.of(3600).small
     assert effort.steps(seconds_a_step=0.1, other_seconds=5) == 350
     assert effort.steps(seconds_a_step=1e-4, other_seconds=0) == effort.most_steps
-    assert effort.steps(seconds_a_step=100, other_seconds=0) == 60
+    assert effort.steps(seconds_a_step=100, other_seconds=0) == 40
 
 
 def test_the_most_informative_rows_come_first():

@@ -16,14 +16,14 @@ def column(table, name):
     return [array.GetValue(row) for row in range(array.GetNumberOfValues())]
 
 
-def ball_volume(slices=44, side=28):
+def ball_volume(slices=36, side=20):
     """A bright ball in noise; many slices show it."""
     random = np.random.default_rng(0)
     grid = np.indices((slices, side, side))
-    distance = np.sqrt(((grid[0] - slices / 2) / 3) ** 2 + (grid[1] - 14) ** 2 + (grid[2] - 13) ** 2)
-    image = (random.integers(100, 140, distance.shape) + 60 * (distance < 7.5)).astype(np.int16)
+    distance = np.sqrt(((grid[0] - slices / 2) / 3) ** 2 + (grid[1] - 10) ** 2 + (grid[2] - 9) ** 2)
+    image = (random.integers(100, 140, distance.shape) + 60 * (distance < 6.5)).astype(np.int16)
     volume = add_volume(image, matrix(), "MR <ball>")
-    return volume, add_segmentation(volume, ball=distance < 7.5)
+    return volume, add_segmentation(volume, ball=distance < 6.5)
 
 
 def test_without_segments_the_images_are_measured(scene, tmp_path):
