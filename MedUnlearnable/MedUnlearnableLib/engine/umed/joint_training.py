@@ -6,7 +6,6 @@ goes on from there ends with the same bytes. torch is imported inside the functi
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 _KEEP_EVERY_SECONDS = 30.0
 _CURVE_POINTS = 200
 _GENERATOR_DECAY = 1e-5  # as reported of the paper by others
-_FIRST_PRICE = 0.02
-_PRICE_RATE = 0.02  # an energy of twice its aim doubles the price in 35 iterations
 
 
 class JointTraining:
@@ -57,8 +54,6 @@ class JointTraining:
         self.ports, self.plan, self.recipe, self.epsilon = ports, plan, recipe, epsilon
         self.streams, self.device, self.team = streams, device, team or Team()
         self.iteration = 0
-        self.price = _FIRST_PRICE  # of the noise's energy; follows what the energy is above or below its aim
-        self._energy = 0.0  # of the last batch, share of epsilon squared
         with self._seeded("umed generators"):
             self.generators = self._placed(ports.networks(plan.width))
         self._generator_optimizer = torch.optim.Adam(
@@ -77,9 +72,8 @@ class JointTraining:
         for network, moves in ((self.generators, self._generators_move), (self.surrogate, self._surrogate_moves)):
             network.zero_grad()
             network.requires_grad_(moves)
-        delta = self._delta(batch)
         image, label = augment(
-            self._z_scored(batch, self._protected(batch, delta)),
+            self._z_scored(batch, self._protected(batch)),
             batch["classes"].long(),
             self.recipe.changes,
             self._torch_generator("augmentation" if self.team.leads else f"augmentation {self.team.rank}"),
@@ -87,18 +81,16 @@ class JointTraining:
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             logits = self.surrogate(image.contiguous(memory_format=memory_format(image)))
         loss = segmentation_loss(logits.float(), label)
-        energy = (delta / self.epsilon).square().sum() / (batch["bound"] > 0).sum()
-        (loss if self.recipe.energy is None else loss + self.price * energy).backward()
-        figures = torch.stack([loss.detach(), energy.detach()])
-        self._add_up(figures, len(samples) / self.plan.batch)
-        self._energy = float(figures[1])
-        return float(figures[0])
+        loss.backward()
+        figure = loss.detach().clone()
+        self._add_up(figure, len(samples) / self.plan.batch)
+        return float(figure)
 
-    def _add_up(self, figures: torch.Tensor, share: float) -> None:
-        """Gradients and `figures` over the team; this member has `share` of the batch."""
+    def _add_up(self, loss: torch.Tensor, share: float) -> None:
+        """Gradients and `loss` over the team; this member has `share` of the batch."""
         if self.team.size > 1:
             parameters = (*self.generators.parameters(), *self.surrogate.parameters())
-            shared = [figures, *(parameter.grad for parameter in parameters if parameter.grad is not None)]
+            shared = [loss, *(parameter.grad for parameter in parameters if parameter.grad is not None)]
             for tensor in shared:
                 tensor.mul_(share)
             self.team.add_up(shared)
@@ -111,8 +103,6 @@ class JointTraining:
             self._generator_optimizer.step()
         if self._surrogate_moves:
             self._surrogate_optimizer.step()
-        if self.recipe.energy is not None:
-            self.price *= math.exp(_PRICE_RATE * (self._energy / self.recipe.energy - 1))
         self.iteration += 1
         if self._life_is_over:
             self._new_surrogate()
@@ -136,14 +126,14 @@ class JointTraining:
         for name, optimizer in self._optimizers.items():
             for number, moments in optimizer.state_dict()["state"].items():
                 arrays |= {f"{name} moments.{number}.{key}": _array(value) for key, value in moments.items()}
-        return State({"iteration": self.iteration, "price": self.price}, arrays)
+        return State({"iteration": self.iteration}, arrays)
 
     def load(self, state: State) -> None:
         """Goes on from `state`."""
         import torch
 
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.arrays.items()}
-        self.iteration, self.price = state.header["iteration"], state.header["price"]
+        self.iteration = state.header["iteration"]
         self.generators.load_state_dict(_below("generators.", tensors))
         self.surrogate.load_state_dict(_below("surrogate.", tensors))
         for name, optimizer in self._optimizers.items():
@@ -198,18 +188,18 @@ class JointTraining:
             weight_decay=self.recipe.surrogate_decay,
         )
 
-    def _delta(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """Noise [N, C, *sides], fractions of the window, not rounded."""
+    def _protected(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Images [N, C, *sides] with the noise rounded to the stored grid; the gradient goes past the rounding.
+
+        Without the carrier: with it, the generators learned to strengthen it, and made nothing that survives a blur.
+        """
         import torch
 
         contour = batch["contour"][:, None]
         inputs = self.ports.inputs(self._z_scored(batch, batch["image"]), batch["classes"], contour)
         with torch.autocast(torch.device(self.device).type, torch.bfloat16):
             noise = self.generators(inputs.contiguous(memory_format=memory_format(inputs)), contour)
-        return batch["bound"] * mixed(noise, batch["carrier"][:, None], self.recipe.carrier_share)
-
-    def _protected(self, batch: dict[str, torch.Tensor], delta: torch.Tensor) -> torch.Tensor:
-        """Images [N, C, *sides] with the noise rounded to the stored grid; the gradient goes past the rounding."""
+        delta = batch["bound"] * mixed(noise, 0, self.recipe.carrier_share)
         quantum = _along(batch["quantum"], delta)
         levels = (self.epsilon / quantum + 1e-6).floor()
         stored = (delta / quantum).round().clamp(-levels, levels) * quantum

@@ -86,8 +86,8 @@ def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
 
 
 def sample_bytes(sides: tuple[int, ...], channels: int) -> int:
-    """Of one prepared sample: image and bound as float32, class, contour and carrier."""
-    return math.prod(sides) * (8 * channels + 4)
+    """Of one prepared sample: image and bound as float32, class and contour."""
+    return math.prod(sides) * (8 * channels + 3)
 
 
 def free_mb(device: str) -> float | None:

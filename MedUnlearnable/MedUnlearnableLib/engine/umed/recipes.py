@@ -3,9 +3,8 @@
 paper      min-min as far as it is known: both on one loss, the surrogate in every fifth iteration, the generators in
            the others, no augmentation, the generators see the image alone.
 standard   ours: both in every iteration, under the changes an attacker's training makes, blur and lower resolution
-           more often than nnU-Net; the generators are told the labels; a part of the budget is the checkerboard of
-           profile `instant`, for attackers who do not augment; the mean square of the noise has a price, so that
-           strength goes where it pays.
+           more often than nnU-Net; the generators are told the labels. A part of the budget is kept for the
+           checkerboard of profile `instant`, against attackers who do not augment; it is added after the training.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ class Recipe:
     changes: tuple[Change, ...]  # what an image undergoes before the surrogate sees it
     told_labels: bool  # whether the generators see classes and contour
     carrier_share: float  # of the budget
-    energy: float | None  # mean square of the noise where it may be, share of epsilon squared; None: as it comes
     alternate: int  # 0: both step in every iteration; n: the surrogate in every n-th, the generators in the others
     generator_rate: float
     surrogate_rate: float
@@ -50,7 +48,6 @@ RECIPES = {
         changes=(),
         told_labels=False,
         carrier_share=0.0,
-        energy=None,
         alternate=5,
         generator_rate=1e-4,
         surrogate_rate=1e-4,
@@ -67,7 +64,6 @@ RECIPES = {
         changes=tuple(map(_survive_resampling, NNUNET)),
         told_labels=True,
         carrier_share=0.4,
-        energy=0.56,
         alternate=0,
         generator_rate=1e-3,
         surrogate_rate=2e-3,

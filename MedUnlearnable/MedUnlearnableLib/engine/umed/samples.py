@@ -28,7 +28,6 @@ def sample_dtype(cohort: Cohort, plan: Plan) -> np.dtype:
             ("bound", np.float32, image),  # largest change, share of the window; 0 where nothing may change
             ("classes", np.int16, plan.sides),
             ("contour", np.bool_, plan.sides),
-            ("carrier", np.int8, plan.sides),  # +1 and -1
             ("mean", np.float32, (cohort.channels,)),  # of the slice or volume the patch is from
             ("deviation", np.float32, (cohort.channels,)),
             ("quantum", np.float32, (cohort.channels,)),  # stored step, share of the window; 0 for true floats
@@ -82,13 +81,11 @@ def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan,
     region = region_of(case, windows, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
     inner = region.slab.inner
     inside = np.stack([window.contains(channel[core]) for window, channel in zip(windows, case.image)])
-    carrier = setup.carrier.pattern(core, case.geometry.spacing_kji, case.shape_kji)
     values: dict[str, NDArray[Any]] = {
         "image": region.image[(slice(None), *inner)],
         "bound": np.float32(setup.params.budget_share) * region.bound(setup.params.smallest_texture)[inner] * inside,
         "classes": cohort.classes.of([layer[core] for layer in case.segments]),
         "contour": region.contour[inner],
-        "carrier": np.broadcast_to(carrier, inside.shape[1:]),
     }
     sample = np.zeros((), sample_dtype(cohort, plan))
     for name, array in values.items():
