@@ -42,7 +42,8 @@ class JobTeam(Team):
         meeting = self.folder.resolve() / _MEETING_FILE
         if self.leads:
             meeting.unlink(missing_ok=True)  # of a run that was killed
-            os.sync()  # the others may read what was kept on another machine
+            if hasattr(os, "sync"):  # not on Windows
+                os.sync()  # the others may read what was kept on another machine
             Lock.take(self.folder / TRAINING_FILE)  # held to the end of this process: the others join
         backend = "nccl" if device == "cuda" else "gloo"
         try:
