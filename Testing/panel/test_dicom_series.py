@@ -177,3 +177,19 @@ def test_instances_that_have_left_the_database_are_named(module, ui, stored, dat
     protect(module)
     (tmp_path / "database" / "5" / "IM0001").unlink()
     assert "not in the database any more" in refusal(ui, slicer_popups, tmp_path / "shared")
+
+
+def test_a_signed_series_is_verified_by_its_files(module, ui, stored, database_of, slicer_popups, tmp_path):
+    from MedUnlearnableLib.engine.certificate.keys import PrivateKey
+    from MedUnlearnableLib.engine.certificate.verify import Trust
+    from MedUnlearnableLib.files.certificates import verify_file
+    from MedUnlearnableLib.files.keys import save_key
+
+    key = save_key(tmp_path / "keys", PrivateKey.fresh("me"), "")[0]
+    module.widget.panel.controls._rows["key"][1].findChild("QLineEdit").text = str(key)
+    load_as_slicer_does(stored, database_of(stored))
+    protect(module)
+    slicer_popups.answer(str(tmp_path / "shared"))
+    ui.saveDicomButton.click()
+    verdict = verify_file(tmp_path / "shared", lambda public: Trust.TRUSTED)
+    assert verdict.unchanged, verdict.sentence

@@ -41,6 +41,22 @@ def test_a_signed_result_is_verified_in_the_scene_and_a_changed_one_is_not(modul
     assert changed.slices == (3,)
 
 
+def test_the_original_is_restored_in_the_scene(module, signed, key):
+    import numpy as np
+    import slicer
+    import slicer.util
+    from MedUnlearnableLib.engine.errors import Refused
+
+    source = slicer.mrmlScene.GetNodeByID(signed.GetAttribute("MedUnlearnable.source"))
+    restored = module.logic.restore(signed, key, "open sesame")
+    assert np.array_equal(slicer.util.arrayFromVolume(restored), slicer.util.arrayFromVolume(source))
+    assert restored.GetAttribute("MedUnlearnable.method") is None
+    assert restored.GetNodeReference("MedUnlearnable.certificate") is None
+    assert signed.GetNodeReference("MedUnlearnable.certificate") is not None
+    with pytest.raises(Refused, match="no certificate"):
+        module.logic.verify(restored)
+
+
 def test_the_certificate_is_saved_beside_the_volume_and_the_original_comes_back(
     module, ui, signed, key, slicer_popups, tmp_path
 ):

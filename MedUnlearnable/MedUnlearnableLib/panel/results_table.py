@@ -8,11 +8,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.certificates import CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE
 from ..scene.protect_job import Outcome
-from ..scene.volumes import RECORD_REFERENCE
+from ..scene.volumes import TEXT_REFERENCES
 
-_TEXTS = (RECORD_REFERENCE, CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE)
 _ROW_HEIGHT = 30
 _ROWS_SHOWN = 5
 NAME, PSNR, CHANGE, SHARE = range(4)
@@ -56,7 +54,7 @@ class ResultsTable:
     def remove_nodes(self) -> None:
         """Removes the result volumes with their records, certificates and display nodes."""
         for node in self.nodes():
-            texts = [node.GetNodeReference(role) for role in _TEXTS]
+            texts = [node.GetNodeReference(role) for role in TEXT_REFERENCES]
             for extra in (*texts, node.GetDisplayNode()):
                 if extra is not None:
                     slicer.mrmlScene.RemoveNode(extra)

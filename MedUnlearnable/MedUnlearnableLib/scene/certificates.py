@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.certificate.frame import Image
+from ..engine.certificate.restore import restore
 from ..engine.certificate.verify import Verdict, verify
 from ..engine.errors import Refused, UsageError
 from ..files.certificates import Sealer, sidecars
 from ..files.keys import TrustList, find_public_key, load_key
 from ..files.volume import write_atomically
-from .volumes import add_text_node, channels_of, geometry_of
-
-CERTIFICATE_REFERENCE = "MedUnlearnable.certificate"
-#: The encrypted original as base64, where it is too large to stand in the certificate.
-PAYLOAD_REFERENCE = "MedUnlearnable.payload"
+from .volumes import CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE, add_restored, add_text_node, channels_of, geometry_of
 
 
 def sealer_of(key: Path | str | None, passphrase: str, recipients: list[str]) -> Sealer | None:
@@ -53,13 +50,32 @@ def write_beside(protected: Any, image: Path) -> bool:
 
 def verify_node(volume: Any) -> Verdict:
     """Whether the voxels of a result are as they were signed, and by whom. Refuses a volume without certificate."""
-    certificate = volume.GetNodeReference(CERTIFICATE_REFERENCE)
-    if certificate is None:
+    return verify(_certificate_of(volume), _image_of(volume), TrustList().of, _stream_of(volume))
+
+
+def restore_node(volume: Any, key: Path | str, passphrase: str) -> Any:
+    """The exact original as a new node beside the result. Refuses whoever may not, and what is no longer as signed."""
+    opener = load_key(Path(key)).unlock(passphrase)
+    restored = restore(_certificate_of(volume), _image_of(volume), opener, TrustList().of, _stream_of(volume))
+    if restored.in_file is None:
+        raise Refused(f"volume '{volume.GetName()}' was cast to a type that cannot hold the original; load it again")
+    return add_restored(volume, restored.in_file)
+
+
+def _certificate_of(volume: Any) -> bytes:
+    node = volume.GetNodeReference(CERTIFICATE_REFERENCE)
+    if node is None:
         raise Refused(f"volume '{volume.GetName()}' has no certificate; protect it with a key")
+    return bytes(node.GetText().encode())
+
+
+def _image_of(volume: Any) -> Image:
+    return Image(channels_of(volume), geometry_of(volume))
+
+
+def _stream_of(volume: Any) -> io.BytesIO | None:
     payload = _payload_of(volume)
-    image = Image(channels_of(volume), geometry_of(volume))
-    stream = None if payload is None else io.BytesIO(payload)
-    return verify(certificate.GetText().encode(), image, TrustList().of, stream)
+    return None if payload is None else io.BytesIO(payload)
 
 
 def _payload_of(volume: Any) -> bytes | None:

@@ -14,7 +14,7 @@ from ..files.labeled_cases import find_labeled_cases
 from ..files.logo import logo_of
 from ..jobs.job import Job
 from .audit import AuditPair, SceneAudit
-from .certificates import sealer_of, verify_node
+from .certificates import restore_node, sealer_of, verify_node
 from .interrupted import interrupted_job
 from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
 
@@ -120,6 +120,10 @@ class MedUnlearnableLogic:
     def verify(self, volumeNode: Any) -> Verdict:
         """Whether a result is as it was signed, and by whom: `label`, `sentence`, changed `slices`."""
         return verify_node(volumeNode)
+
+    def restore(self, volumeNode: Any, key: Path | str, passphrase: str = "") -> Any:
+        """The exact original of a signed result as a new volume node, for who holds the key."""
+        return restore_node(volumeNode, key, passphrase)
 
     def audit(
         self,

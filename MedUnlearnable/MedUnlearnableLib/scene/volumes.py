@@ -18,6 +18,10 @@ from ..files import nrrd
 from ..files.volume import DTYPES, write_atomically
 
 RECORD_REFERENCE = "MedUnlearnable.record"
+CERTIFICATE_REFERENCE = "MedUnlearnable.certificate"
+#: The encrypted original as base64, where it is too large to stand in the certificate.
+PAYLOAD_REFERENCE = "MedUnlearnable.payload"
+TEXT_REFERENCES = (RECORD_REFERENCE, CERTIFICATE_REFERENCE, PAYLOAD_REFERENCE)
 #: Attribute of a result: the DICOM instances its input was loaded from, which a derived series can be made of.
 SOURCE_INSTANCES = "MedUnlearnable.sourceInstanceUIDs"
 _DICOM_INSTANCES = "DICOM.instanceUIDs"
@@ -110,6 +114,22 @@ def add_protected(source: Source, channels: NDArray[Any], geometry: Geometry, re
     _describe(node, source, record)
     _place(node, source)
     add_text_node(node, "record", RECORD_REFERENCE, json.dumps(record.to_json(), indent=1))
+    return node
+
+
+def add_restored(protected: Any, channels: NDArray[Any]) -> Any:
+    """A new volume node beside a result, with its display, but with other voxels and without what makes it a result."""
+    source = Source.of(protected)
+    name = protected.GetScene().GenerateUniqueName(f"{source.name} restored")
+    node = _clone(protected, name, channels)
+    node.SetVoxelValueUnits(source.units)
+    node.SetVoxelValueQuantity(source.quantity)
+    for attribute in list(node.GetAttributeNames()):
+        if attribute.startswith("MedUnlearnable."):
+            node.RemoveAttribute(attribute)
+    for role in TEXT_REFERENCES:
+        node.RemoveNodeReferenceIDs(role)
+    _place(node, source)
     return node
 
 
