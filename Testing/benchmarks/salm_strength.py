@@ -53,6 +53,7 @@ _LSP_EPSILON = 6 / 255
 #: Of one attacker; longer trainings lose on the clean test set.
 SETTINGS = {
     "pneumonia": ClassAttackSettings(steps=350, learning_rate=5e-3, device=DEVICE),
+    "pneumonia-1200": ClassAttackSettings(steps=250, learning_rate=5e-3, device=DEVICE),
     "brain3": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
     "brain3-64": ClassAttackSettings(steps=400, learning_rate=2e-3, device=DEVICE),
     "brain3-32": ClassAttackSettings(steps=350, learning_rate=5e-3, device=DEVICE),
@@ -126,6 +127,8 @@ def plan() -> Iterator[Cell]:
         for recipe in ("standard", "shift"):
             for arm in ("clean", "standard"):
                 yield Cell(set_name, arm, recipe)
+    for arm in ("clean", "paper", "random8", "em", "standard"):
+        yield Cell("pneumonia-1200", arm)
     for arm in ("random", "instant", "paper", "em", "random8"):
         yield Cell("pneumonia", arm)
     for arm in ("clean", "standard"):

@@ -10,6 +10,7 @@ from MedUnlearnableLib.engine.method import State, Workspace
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.salm import SALM, MinMinParams, SALMParams
 from MedUnlearnableLib.engine.streams import RandomStreams
+from MedUnlearnableLib.engine.team import Team
 
 torch = pytest.importorskip("torch")
 
@@ -127,6 +128,15 @@ def test_a_saved_method_finds_the_noise_of_its_run_by_sample_id(trained):
     shuffled = np.random.default_rng(0).permutation(len(cases))
     for place in shuffled[:5]:
         assert np.array_equal(restored.protect(cases[place], workspace).image, protected[place])
+
+
+def test_only_the_leader_of_a_team_trains_and_the_others_use_its_noise(trained):
+    cases, method, workspace, protected = trained
+    elsewhere = Workspace(team=Team(rank=1, size=2))
+    fitted(cases, elsewhere)
+    assert elsewhere.kept() is None
+    follower = SALM.from_state(method.state())
+    assert np.array_equal(follower.protect(cases[1], workspace).image, protected[1])
 
 
 def test_shuffled_cases_give_every_sample_the_same_noise(trained):

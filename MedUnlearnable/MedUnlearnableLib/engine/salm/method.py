@@ -70,6 +70,8 @@ class SALM:
         has a label, and for `paper` when all show one class.
         """
         workspace = workspace or Workspace()
+        if not workspace.team.leads:
+            return  # the others are given what the leader has learned; noise lies where all can read it
         self._look_at(cases, workspace.progress)
         if self.params.profile == "standard":
             self._faint_class = self._finest_class(cases, workspace.progress)
