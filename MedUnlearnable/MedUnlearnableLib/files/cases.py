@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +143,19 @@ def find_cases(images: Path, label_path: Path | None, label_needed: bool = True)
     if label_path is not None and label_path.is_file():
         raise Refused(f"{label_path}: this is one label file, but {images} is a folder; give the folder of its labels")
     data_set = DataSet.at(images)
-    if data_set is not None:
-        images = data_set.images
-        if label_path is None and (label_needed or data_set.labels.is_dir()):
-            label_path = data_set.labels
-            _refuse_missing(label_path)
+    if data_set is None:
+        return _cases_in(images, label_path, label_needed)
+    if label_path is None and (label_needed or data_set.labels.is_dir()):
+        label_path = data_set.labels
+        _refuse_missing(label_path)
+    found = _cases_in(data_set.images, label_path, label_needed, data_set)
+    return [replace(case, channel_names=data_set.channel_names, root=data_set.root) for case in found]
+
+
+def _cases_in(
+    images: Path, label_path: Path | None, label_needed: bool, data_set: DataSet | None = None
+) -> list[CaseFiles]:
+    """The cases of a folder; labels lie beside, or in `label_path`."""
     apart = label_path is not None and label_path.resolve() != images.resolve()
     label_files = _by_stem(_known_files(label_path)) if apart and label_path else _labels_beside(images)
     ending = data_set.file_ending if data_set else ""
@@ -160,15 +168,8 @@ def find_cases(images: Path, label_path: Path | None, label_needed: bool = True)
         raise Refused(f"{images}: the folder holds no image; {known}")
     _refuse_unpaired(image_files, label_files, label_needed)
     return [
-        CaseFiles(
-            case_id,
-            files[0],
-            label_files.get(case_id),
-            more_channels=files[1:],
-            channel_names=data_set.channel_names if data_set else (),
-            root=data_set.root if data_set else None,
-        )
-        for case_id, files in sorted(image_files.items())
+        CaseFiles(case_id, first, label_files.get(case_id), more_channels=tuple(more))
+        for case_id, (first, *more) in sorted(image_files.items())
     ]
 
 
