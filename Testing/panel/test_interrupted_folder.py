@@ -8,17 +8,22 @@ from panel_helpers import add_folder, cell, finish, wait_for
 CASES = 12
 
 
+def start_and_cancel(module, slicer_popups, folder):
+    """A run that is stopped after its second case; the folders are images, labels and out of `folder`."""
+    add_folder(folder, CASES)
+    slicer_popups.answer(*(str(folder / name) for name in ("images", "labels", "out")))
+    module.ui.addFolderButton.click()
+    module.ui.protectButton.click()
+    wait_for((folder / "out" / "c01.medunlearnable.json").exists)
+    module.ui.protectButton.click()
+    finish(module)
+
+
 @pytest.fixture
 def cancelled(module, ui, slicer_popups, tmp_path):
-    """A run that was stopped after its second case; the folders are images, labels and out of `tmp_path`."""
-    add_folder(tmp_path, CASES)
-    slicer_popups.answer(*(str(tmp_path / name) for name in ("images", "labels", "out")))
-    ui.addFolderButton.click()
+    """The folder of such a run."""
     ui.seedEdit.text = "5"
-    ui.protectButton.click()
-    wait_for((tmp_path / "out" / "c01.medunlearnable.json").exists)
-    ui.protectButton.click()
-    finish(module)
+    start_and_cancel(module, slicer_popups, tmp_path)
     assert not json.loads((tmp_path / "out" / "manifest.json").read_text())["complete"]
     return tmp_path
 
@@ -70,3 +75,19 @@ def test_a_run_that_was_moved_away_is_refused(module, ui, cancelled):
     ui.protectButton.click()
     assert "move the folder back" in ui.statusLabel.text
     assert slicer.app.overrideCursors() == []
+
+
+def test_a_signed_run_goes_on_with_its_key_only(module, ui, slicer_popups, tmp_path):
+    from MedUnlearnableLib.engine.certificate.keys import PrivateKey
+    from MedUnlearnableLib.files.keys import save_key
+
+    field = module.widget.panel.controls._rows["key"][1].findChild("QLineEdit")
+    field.text = str(save_key(tmp_path / "keys", PrivateKey.fresh("me"), "")[0])
+    start_and_cancel(module, slicer_popups, tmp_path)
+    key, field.text = field.text, ""
+    ui.protectButton.click()
+    assert "give the key it was started with" in ui.statusLabel.text
+    field.text = key
+    ui.protectButton.click()
+    finish(module)
+    assert len(list((tmp_path / "out").glob("*.mulcert.json"))) == CASES

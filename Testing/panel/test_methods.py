@@ -93,6 +93,7 @@ def test_medlocker_marks_the_volume_and_leaves_the_lesion_free(module, ui):
     assert ui.budgetLabel.text == ""
     protect(module)
     assert cell(ui.casesTable, 0, 3) == "done", ui.statusLabel.text
+    assert "outside the mark identical" in ui.verdictLabel.text  # a visible mark has no budget
     (node,) = [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")

@@ -115,10 +115,12 @@ class ResultsSection:
 
     def _save_dicom(self, _checked: bool = False) -> None:
         outcome = self._selected_in_scene()
+        if outcome is None:
+            return
         chosen = qt.QFileDialog.getExistingDirectory(
             slicer.util.mainWindow(), _("New or empty folder for the DICOM series")
         )
-        if outcome is None or not chosen:
+        if not chosen:
             return
         folder = Path(str(chosen))
         try:

@@ -74,9 +74,11 @@ def verdict_of(outcome: Outcome) -> str:
     """What was checked after writing, and every warning; for a failed case the reason."""
     if outcome.record is None or outcome.error:
         return outcome.error
-    checked = _("Read back and compared: outside the mask identical, no change above {budget:g} stored units.").format(
-        budget=outcome.record.budget
-    )
+    if "epsilon" in outcome.record.parameters:
+        checked = _("Read back and compared: outside the mask identical, no change above {budget:g} stored units.")
+        checked = checked.format(budget=outcome.record.budget)
+    else:
+        checked = _("Read back and compared: outside the mark identical.")
     return "\n".join([checked, *outcome.record.warnings])
 
 

@@ -115,7 +115,10 @@ class MedUnlearnableLogic:
 
         Options: key, passphrase and recipient, if its images are signed; they are kept nowhere.
         """
-        return FolderJob(interrupted_job(Path(out)), resume=True, sealer=_sealer_of(options))
+        job, sealer = interrupted_job(Path(out)), _sealer_of(options)
+        if job.key is not None and sealer is None:
+            raise Refused(f"{out}: this run signs its images; give the key it was started with")
+        return FolderJob(job, resume=True, sealer=sealer)
 
     def verify(self, volumeNode: Any) -> Verdict:
         """Whether a result is as it was signed, and by whom: `label`, `sentence`, changed `slices`."""
