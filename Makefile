@@ -9,7 +9,7 @@ PIP_TORCH := $(PIP) --retries 1 --timeout 10 --extra-index-url https://download.
 # The stand-in for the Slicer application that the panel is tested in. A process of its own: the other rings run without Qt.
 HOST := Testing/slicer_test_utilities
 
-.PHONY: demo test bench bench-strength bench-salm bench-audit figures clean
+.PHONY: demo test bench bench-strength bench-salm bench-medlocker bench-audit figures clean
 
 demo: $(VENV)/.scene
 	rm -rf demo
@@ -31,6 +31,7 @@ bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/carrier_key.py
 	$(BIN)/python Testing/benchmarks/scale_thousand_cases.py
 	$(BIN)/python Testing/benchmarks/scale_ranks.py
+	$(BIN)/python Testing/benchmarks/certificate_speed.py
 	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
 # Days on 2 cores, the most important cells first; stop and start as you like: a cell that has its result is not run again.
@@ -40,6 +41,14 @@ bench-strength: $(VENV)/.test
 bench-salm: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/salm_cost.py
 	$(BIN)/python Testing/benchmarks/salm_strength.py
+
+# Trains three networks a set first; a cell that has its result is not run again.
+bench-medlocker: $(VENV)/.test
+	$(BIN)/python Testing/benchmarks/medlocker_targets.py
+	for set in brain3 busi fundus; do $(BIN)/python Testing/benchmarks/medlocker_placement.py $$set residual clean corner \
+	  random-3-0 random-3-1 random-3-2 random-3-3 random-3-4 best-3 ours-1 ours-3 aw-50 || exit 1; done
+	$(BIN)/python Testing/benchmarks/medlocker_placement.py brain3 residual+plain ours-1 ours-3
+	$(BIN)/python Testing/benchmarks/medlocker_robustness.py brain3 residual ours-3
 
 # Four sets of an hour each; BUDGET=10m is the quick look. An audit that has its result is not run again.
 bench-audit: $(VENV)/.test

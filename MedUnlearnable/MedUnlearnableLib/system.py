@@ -9,7 +9,7 @@ import platform
 
 from . import __version__
 
-_PACKAGES = ("numpy", "scipy", "SimpleITK", "pydicom", "pillow", "slicer-core", "torch")
+_PACKAGES = ("numpy", "scipy", "SimpleITK", "pydicom", "cryptography", "pynacl", "pillow", "slicer-core", "torch")
 
 
 def system_report() -> dict[str, str]:

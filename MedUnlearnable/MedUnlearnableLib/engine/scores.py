@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import ndimage, stats
+from scipy import ndimage
 
 from .errors import UsageError
 
@@ -58,7 +58,9 @@ def area_under_roc(scores: NDArray[np.floating], true: NDArray[np.bool_]) -> flo
     negatives = len(true) - positives
     if not positives or not negatives:
         return float("nan")
-    rank_sum = float(stats.rankdata(scores)[true].sum())
+    from scipy.stats import rankdata  # takes a second to load; every command would wait for it
+
+    rank_sum = float(rankdata(scores)[true].sum())
     return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import ndimage
 
 Box = tuple[int, int, int, int]
 #: Most of a logo stands on tissue; one on air could be cropped away.
@@ -67,7 +67,9 @@ def feasible_places(
     if height > forbidden.shape[0] or width > forbidden.shape[1]:
         return np.zeros((0, 0), bool)
     places = _sums(forbidden, (height, width)) == 0
-    on_tissue = signal.fftconvolve(foreground.astype(np.float64), support[::-1, ::-1].astype(np.float64), mode="valid")
+    from scipy.signal import fftconvolve  # takes long to load; every command would wait for it
+
+    on_tissue = fftconvolve(foreground.astype(np.float64), support[::-1, ::-1].astype(np.float64), mode="valid")
     places &= np.rint(on_tissue) >= FOREGROUND_SHARE * np.count_nonzero(support)
     if centers is not None:
         rows, columns = places.shape

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from ..progress import Progress
 from ..streams import RandomStreams
@@ -265,7 +264,9 @@ def _first_order(
 
 def _correlated(plane: NDArray[np.float32], kernel: NDArray[np.float32]) -> NDArray[np.float64]:
     """Sum of the kernel times the plane below it, for each upper left corner of the kernel; outside it is 0."""
-    whole = signal.correlate(plane.astype(np.float64), kernel.astype(np.float64), mode="full", method="fft")
+    from scipy.signal import correlate  # takes long to load; every command would wait for it
+
+    whole = correlate(plane.astype(np.float64), kernel.astype(np.float64), mode="full", method="fft")
     return whole[kernel.shape[0] - 1 :, kernel.shape[1] - 1 :]
 
 
