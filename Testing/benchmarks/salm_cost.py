@@ -1,6 +1,7 @@
 """What SALM costs: seconds and memory against the number of samples, and a CT of 512x512x100 with profile instant.
 
     salm_cost.py                                       the figures, kept in results/salm_cost.json
+    salm_cost.py 'paper 500' 'paper 2000'              these anew, the others as they were
     salm_cost.py --unlearnable-examples FOLDER         beside them the attack step of HanxunH/Unlearnable-Examples (MIT;
                                                        FOLDER is a checkout), on the same surrogate and data
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import save
+from common import RESULTS, save
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Classes, Geometry
 from MedUnlearnableLib.engine.method import Workspace
 from MedUnlearnableLib.engine.salm import SALM, MinMinParams, SALMParams
@@ -30,6 +31,7 @@ from MedUnlearnableLib.engine.streams import RandomStreams
 COUNTS = (500, 2000, 8000)
 _SIDE = 28
 _THEIR_STEPS, _THEIR_STEP_SIZE = 20, 0.8 / 255  # of their command for sample-wise noise
+_THEIRS = "Unlearnable-Examples, one pass"
 _ONE_ROUND = MinMinParams(least_rounds=1, most_rounds=1)
 
 
@@ -103,21 +105,26 @@ def figures(name: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--unlearnable-examples", type=Path, metavar="FOLDER")
+    parser.add_argument("names", nargs="*", metavar="NAME", default=list(JOBS))
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one == "theirs":
-        print(json.dumps({"name": "Unlearnable-Examples, one pass", **attack_steps(options.unlearnable_examples, 500)}))
+        print(json.dumps({"name": _THEIRS, **attack_steps(options.unlearnable_examples, 500)}))
         return
     if options.one:
         print(json.dumps(figures(options.one)))
         return
-    rows = [own_process("--one", name) for name in JOBS]
+    rows = [own_process("--one", name) for name in options.names]
     if options.unlearnable_examples:
         rows.append(own_process("--one", "theirs", "--unlearnable-examples", str(options.unlearnable_examples)))
     for row in rows:
         memory = f"{row['more_memory_mb']:8.0f} MB" if "more_memory_mb" in row else ""
         print(f"{row['name']:32}{row['ms_per_sample']:12.2f} ms a sample{memory}", flush=True)
-    save("salm_cost", rows)
+    kept = RESULTS / "salm_cost.json"
+    before = json.loads(kept.read_text())["rows"] if kept.exists() else []
+    order = [*JOBS, _THEIRS]
+    together = {row["name"]: row for row in (*before, *rows)}
+    save("salm_cost", sorted(together.values(), key=lambda row: order.index(row["name"])))
 
 
 def own_process(*arguments: str) -> dict[str, Any]:
