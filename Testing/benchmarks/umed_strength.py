@@ -44,6 +44,7 @@ from MedUnlearnableLib.engine.method import State
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.quality import measure
 from MedUnlearnableLib.engine.streams import RandomStreams
+from MedUnlearnableLib.engine.team import Team
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
 from MedUnlearnableLib.engine.window import IntensityWindow
 from MedUnlearnableLib.files.volume import read_json, write_atomically, write_json
@@ -182,7 +183,7 @@ def trained(cohort: Cohort, **params: Any) -> UMed:
     folder.mkdir(parents=True, exist_ok=True)
     method = UMed(UMedParams(**params), RandomStreams.from_number(0))
     cases = tuple(cohort.case(*pair) for pair in enumerate(cohort.labels))
-    method.fit(CasesInMemory(cases), FolderWorkspace(folder, Progress(), DEVICE))
+    method.fit(CasesInMemory(cases), FolderWorkspace(folder, Progress(), DEVICE, Team()))
     write_json(state, method.state().to_json())
     return method
 
@@ -195,7 +196,7 @@ def umed(cohort: Cohort, labels: Callable[[Pictures], Pictures] = np.asarray, **
 
 
 def moved(labels: Pictures) -> Pictures:
-    return moved_elsewhere(labels, np.random.default_rng(0)).astype(np.uint8)
+    return moved_elsewhere(labels, np.random.default_rng(0))
 
 
 def white(cohort: Cohort, like: str) -> Made:
@@ -228,7 +229,7 @@ def pattern(cohort: Cohort, epsilon: float) -> Made:
 ARMS: dict[str, Callable[[Cohort], Made]] = {
     "clean": lambda cohort: (cohort.images, {}),
     "instant": partial(umed, profile="instant"),
-    "instant-everywhere": partial(umed, profile="instant", labels=np.ones_like),
+    "instant-everywhere": partial(umed, profile="instant", texture_floor=1.0, labels=np.ones_like),
     "instant-moved": partial(umed, profile="instant", labels=moved),
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
