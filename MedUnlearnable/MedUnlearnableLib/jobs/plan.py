@@ -24,7 +24,8 @@ from .methods import METHODS, build, choices_of
 #: of 50 to 300 slices from uncompressed files (Testing/benchmarks/volume_cost.py); packed files are unpacked beside.
 _TIMES_ITS_VOXELS = 3.0
 _FIXED_MB = 150.0
-_PACKED_AT_MOST = 100  # no image file is packed by more: smaller files need no look into their headers
+#: Images with contents are packed by less than this, so small files need no look into their headers, which loads much.
+_PACKED_AT_MOST = 10
 _LABELS_SHOWN = 6
 
 
