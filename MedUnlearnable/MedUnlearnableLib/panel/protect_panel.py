@@ -14,10 +14,11 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..engine.errors import MedUnlearnableError
-from ..scene.estimate import default_epsilon, estimated_budget, profile_of
+from ..scene.estimate import profile_of
 from ..scene.logic import MedUnlearnableLogic
 from . import torch_install
-from .case_rows import Row, image_volumes, reason_not_to_start
+from .budget import Budget
+from .case_rows import image_volumes, reason_not_to_start
 from .cases_table import CasesTable
 from .loss_curve import LossCurve
 from .method_controls import MethodControls
@@ -40,11 +41,10 @@ class ProtectPanel:
         self.parameters: PanelParameters | None = None
         self.controls = MethodControls(ui, self._method_changed)
         self.cases = CasesTable(ui, lambda: self.controls.form, self.update)
+        self.budget = Budget(ui, self.controls, self.cases.selected)
         self.results = ResultsSection(ui, self._tell_failure)
         self.curve = LossCurve(ui.curveLabel)
         self._watched: Run | None = None
-        self._estimates: dict[Any, str] = {}
-        self._default_epsilon: float | None = None
         self._started = 0.0
         self._warnings: list[str] = []  # of the run, not of single cases
         self._timer = qt.QTimer()
@@ -58,12 +58,11 @@ class ProtectPanel:
     def set_parameters(self, parameters: PanelParameters | None) -> None:
         """The parameter node of the scene; None while a scene is closed."""
         self.parameters = parameters
-        self._estimates = {}
         self.controls.set_parameters(parameters)
         self.cases.set_parameters(parameters)
         self.cases.show_labels()
+        self.budget.set_parameters(parameters)
         if parameters is not None:
-            self._default_epsilon = self._epsilon_of_profile()
             self.ui.stateFileEdit.setCurrentPath(parameters.stateFile)
             self.ui.saveStateFileEdit.setCurrentPath(parameters.saveStateFile)
         self.update()
@@ -85,7 +84,8 @@ class ProtectPanel:
 
     def update(self) -> None:
         """Everything that follows from parameters, scene and run."""
-        self._follow_default_epsilon()
+        if self.parameters is not None:
+            self.budget.follow(self._profile()[0])
         without_torch = self._missing_torch()
         reason = reason_not_to_start(self.cases.rows, self.controls.form) or without_torch
         running = self._running()
@@ -94,7 +94,7 @@ class ProtectPanel:
         self.ui.protectButton.toolTip = _("Stop; finished cases are kept.") if running else reason or _("Start.")
         if not running:
             self.ui.statusLabel.text = reason or self._ready_text()
-        self._update_budget()
+        self.budget.show()
 
     def _missing_torch(self) -> str:
         """What to do, where the chosen profile needs PyTorch and there is none."""
@@ -110,8 +110,6 @@ class ProtectPanel:
         ui = self.ui
         ui.installTorchButton.connect("clicked(bool)", self._install_torch)
         ui.protectButton.connect("clicked(bool)", self._protect_or_cancel)
-        ui.epsilonSlider.connect("valueChanged(double)", self._update_budget)
-        ui.windowEdit.connect("textChanged(QString)", self._update_budget)
         ui.stateFileEdit.connect("currentPathChanged(QString)", partial(self._remember_path, "stateFile"))
         ui.saveStateFileEdit.connect("currentPathChanged(QString)", partial(self._remember_path, "saveStateFile"))
 
@@ -133,50 +131,6 @@ class ProtectPanel:
         options = self.controls.options()
         labeled = [bool(row.label) for row in self.cases.rows]
         return profile_of(self.controls.method, self.controls.profile, labeled, options)
-
-    def _epsilon_of_profile(self) -> float | None:
-        return default_epsilon(self.controls.method, self._profile()[0])
-
-    def _follow_default_epsilon(self) -> None:
-        """The budget is that of the profile until the user chooses another; a method without one shows none."""
-        if self.parameters is None:
-            return
-        before, self._default_epsilon = self._default_epsilon, self._epsilon_of_profile()
-        for name in ("epsilonSliderLabel", "epsilonSlider", "budgetLabel"):
-            getattr(self.ui, name).visible = self._default_epsilon is not None
-        if self._default_epsilon is not None and self.ui.epsilonSlider.value == before:
-            self.ui.epsilonSlider.value = self._default_epsilon
-
-    def _epsilon(self) -> float | None:
-        """None where it is left to the profile, or to the key of an earlier run."""
-        assert self.parameters is not None
-        own = self.parameters.epsilon != self._default_epsilon
-        return self.parameters.epsilon if own and self._default_epsilon and not self.parameters.stateFile else None
-
-    def _update_budget(self, *_ignored: Any) -> None:
-        """What epsilon means in stored units, for the selected row."""
-        row = self.cases.selected()
-        can_be_told = (
-            self._default_epsilon is not None
-            and row is not None
-            and row.volume is not None
-            and (row.segmentation is not None or not self.controls.form.needs_segments)
-        )
-        self.ui.budgetLabel.text = self._budget_text(row) if row is not None and can_be_told else ""
-
-    def _budget_text(self, row: Row) -> str:
-        window, epsilon = self.ui.windowEdit.text.strip() or "auto", self.ui.epsilonSlider.value
-        method, nodes = self.controls.method, [node for node in (row.volume, row.segmentation) if node is not None]
-        key = (method, *((node.GetID(), node.GetMTime()) for node in nodes), *row.segmentIDs, window, epsilon)
-        if key not in self._estimates:
-            try:
-                text = _("at most about \u00b1{budget}").format(
-                    budget=estimated_budget(method, row.scene_case, epsilon, window)
-                )
-            except MedUnlearnableError as error:
-                text = str(error)
-            self._estimates = {key: text}
-        return self._estimates[key]
 
     def _remember_path(self, name: str, path: str) -> None:
         if self.parameters is not None:
@@ -232,7 +186,7 @@ class ProtectPanel:
             own["passphrase"] = self.controls.ask_passphrase()
         return {
             "profile": parameters.profile,
-            "epsilon": self._epsilon(),
+            "epsilon": self.budget.epsilon(),
             "window": parameters.window.strip() or None,
             "seed": int(seed) if seed else None,
             "device": parameters.device,
