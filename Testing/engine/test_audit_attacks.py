@@ -184,6 +184,7 @@ def test_every_condition_is_there_once_and_pretrained_starts_only_with_weights()
 
 def test_a_row_is_begun_when_half_of_it_fits():
     assert fits(100, 50) and not fits(100, 49)
+    assert fits(0, -10)  # what a resumed run has already
 
 
 class FakeCells:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,19 @@ def test_what_there_is_no_time_for_is_counted_and_a_resumed_audit_looks_at_the_s
         assert images.not_looked_at == CASES - 1
         looked_at.append([change["case"] for change in images.changes])
     assert looked_at[0] == looked_at[1]
+
+
+def test_no_more_images_are_picked_than_attackers_take(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_progress, "starter_is_gone", lambda: False)
+    pairs = find_pairs(release / "in", release / "out", None, None).pairs
+    events = EventWriter(tmp_path)
+    progress = audit_progress.AuditProgress(tmp_path, events, 600.0)
+    images = audit_images.ImageComparison(pairs, replace(Effort.of(600), images=3), tmp_path, events, progress)
+    images.run(600.0)
+    assert [len(slices.targets) for slices in images.slices] == [1, 1, 1]
+    assert len(images.changes) == CASES
 
 
 def test_a_single_volume_is_split_into_slabs_or_said_to_be_too_little(cli: Any, volumes: Any, tmp_path: Path) -> None:

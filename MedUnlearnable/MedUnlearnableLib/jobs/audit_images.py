@@ -43,8 +43,7 @@ class ImageComparison:
         self.examples: list[Example] = []
         self.why_no_slices = _NO_TARGETS
         self._pairs = pairs
-        self._most = max(1, effort.images // len(pairs))
-        self._side = effort.side
+        self._effort = effort
         self._looked_at = folder / _LOOKED_AT_FILE
         self._events = events
         self._progress = progress
@@ -91,11 +90,13 @@ class ImageComparison:
         self._events.write("case", case=pair.clean.id, error=named)
 
     def _pick_slices(self, clean: Case, protected: Case, record: Record | None) -> None:
-        """A case without labels or classes is compared, but cannot be attacked."""
-        if not clean.segments and clean.classes is None:
+        """None of a case without labels or classes, and none beyond the images that attackers take."""
+        wanted = self._effort.images - sum(len(slices.targets) for slices in self.slices)
+        if wanted <= 0 or (not clean.segments and clean.classes is None):
             return
+        most = min(wanted, max(1, self._effort.images // len(self._pairs)))
         try:
             windows = case_windows(clean, record)
-            self.slices.append(slices_of(clean, protected, windows, self._most, self._side))
+            self.slices.append(slices_of(clean, protected, windows, most, self._effort.side))
         except Refused as error:
             self.why_no_slices = str(error)

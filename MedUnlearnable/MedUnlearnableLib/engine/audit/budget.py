@@ -68,5 +68,5 @@ def rows(conditions: Sequence[Condition], small: bool) -> Iterator[Row]:
 
 
 def fits(needed_seconds: float, left_seconds: float) -> bool:
-    """Whether a row is begun: rather half a row over the time than a row less."""
-    return left_seconds >= needed_seconds / 2
+    """Whether a row is begun: rather half a row over the time than a row less; what is kept needs none."""
+    return needed_seconds == 0 or left_seconds >= needed_seconds / 2
