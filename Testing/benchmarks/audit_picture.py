@@ -15,6 +15,7 @@ os.environ["QT_QPA_PLATFORM"] = "offscreen"
 os.environ["QTWEBENGINE_CHROMIUM_FLAGS"] = "--no-sandbox --disable-gpu --hide-scrollbars"
 
 from PySide6.QtCore import QTimer, QUrl
+from PySide6.QtWebEngineCore import QWebEngineSettings
 from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QApplication
 
@@ -26,6 +27,7 @@ def main(report: Path, picture: Path, height: int) -> None:
     application = QApplication([])
     view = QWebEngineView()
     view.resize(_WIDTH, height)
+    view.settings().setAttribute(QWebEngineSettings.WebAttribute.ShowScrollBars, False)
 
     def grab() -> None:
         view.grab().save(str(picture))

@@ -40,7 +40,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1d2126;background:#fff;max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem;margin-bottom:0}h2{font-size:1.2rem;margin-top:2.2rem;border-bottom:1px solid #d5d9de}
 table{border-collapse:collapse;margin:.8rem 0}th,td{padding:.25rem .6rem;border-bottom:1px solid #e3e6ea}
-th{text-align:left;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums}
+th{text-align:left;font-weight:600}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .box{border:1px solid #c8cdd3;border-left:6px solid #1b6ca8;padding:.6rem 1rem;margin:1rem 0;border-radius:4px}
 .box.doubt{border-left-color:#b7791f}.box b.big{font-size:1.15rem}.quiet{color:#59616b}
 .holds{color:#1d6f42}.weakened{color:#946200}.fails{color:#a61b1b}.unknown{color:#59616b}
@@ -178,7 +178,8 @@ def _attack_row(verdict: Mapping[str, Any]) -> list[str]:
 def _interval(interval: Mapping[str, float] | None) -> str:
     if interval is None:
         return "-"
-    return f"{interval['mean']:.0%} ({interval['low']:.0%} to {interval['high']:.0%})"
+    mean, low, high = (round(interval[part], 2) + 0.0 for part in ("mean", "low", "high"))  # + 0.0: no "-0%"
+    return f"{mean:.0%} ({low:.0%} to {high:.0%})"
 
 
 def _bars(verdicts: Sequence[Mapping[str, Any]], score: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 560, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 40
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _TICKS = 5
 _BAR_ROW, _BAR_LABEL, _BAR_VALUE = 17, 250, 50  # pixels
@@ -66,7 +66,7 @@ def _axes(x_top: float, y_top: float, x_label: str, y_label: str) -> list[str]:
         parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 24}" text-anchor="middle">{x_top * tick / _TICKS:.4g}</text>')
     middle = f'x="{_LEFT + _PLOT_WIDTH / 2:g}" y="{_HEIGHT - 6}" text-anchor="middle"'
     parts.append(f"<text {middle}>{escape(x_label)}</text>")
-    parts.append(f'<text x="{_LEFT + 4}" y="{_TOP + 10}">{escape(y_label)}</text>')
+    parts.append(f'<text x="{_LEFT + 4}" y="{_TOP - 11}">{escape(y_label)}</text>')
     return parts
 
 
