@@ -26,6 +26,7 @@ _TIMES_ITS_VOXELS = 3.0
 _FIXED_MB = 150.0
 #: Images with contents are packed by less than this, so small files need no look into their headers, which loads much.
 _PACKED_AT_MOST = 10
+_CASES_TIMED = 2  # the first one loads what the others find there
 _LABELS_SHOWN = 6
 
 
@@ -63,11 +64,10 @@ class RunPlan:
         """To be read."""
         yield f"{self.method}, profile {self.profile} ({self.why}); nothing is written"
         yield from (_line(case) for case in self.cases)
-        bad = sum(bool(case.error) for case in self.cases)
-        after = "" if self.seconds is not None else ", after a training"
-        about = f", about {max(1, round(self.seconds))} s" if self.seconds is not None else after
-        free = f" of {self.free_mb:.0f} MB that are free" if self.free_mb is not None else ""
-        yield f"{len(self.cases) - bad} of {len(self.cases)} cases{about}, about {self.memory_mb:.0f} MB{free}"
+        good = sum(not case.error for case in self.cases)
+        about = ", after a training" if self.seconds is None else f", about {max(1, round(self.seconds))} s"
+        free = "" if self.free_mb is None else f"; {self.free_mb:.0f} MB are free"
+        yield f"{good} of {len(self.cases)} cases{about}; the largest takes about {self.memory_mb:.0f} MB{free}"
 
 
 def plan_of(job: Job) -> RunPlan:
@@ -84,14 +84,16 @@ def plan_of(job: Job) -> RunPlan:
     if job.state is None:
         looks.fit(cases)
     looked = time.perf_counter() - started
-    plans, pace, voxels = [], None, 0
+    plans: list[CasePlan] = []
+    paces: list[float] = []
+    voxels = 0
     for case_id in cases.ids:
         try:
             case = cases.load(case_id)
             voxels += case.image.size
             plans.append(_plan_of(case, looks))
-            if pace is None and not trains:
-                pace = _seconds_a_voxel(case, looks)
+            if not trains and len(paces) < _CASES_TIMED:
+                paces.append(_seconds_a_voxel(case, looks))
         except (Refused, MemoryError) as error:
             plans.append(CasePlan(case_id, error=str(error)))
     return RunPlan(
@@ -99,7 +101,7 @@ def plan_of(job: Job) -> RunPlan:
         method.params.profile,
         why,
         tuple(plans),
-        None if pace is None else round(looked + pace * voxels, 3),
+        round(looked + min(paces) * voxels, 3) if paces else None,
         round(max(needed_mb(files) for files in job.cases)),
         free_mb("cpu"),
         (*job.warnings, *memory_warnings(job.cases)),
