@@ -44,9 +44,9 @@ def test_labels_come_as_given_from_beside_or_from_the_protected_folder(folders):
     (clean / "only_clean.png").unlink()
     pictures(out / "labels", ["a.png", "b.png"])
     assert find_pairs(clean, out, None, None).pairs[0].clean.label == out / "labels" / "a.png"
+    assert find_pairs(clean, out, out / "labels", None).pairs[0].clean.label == out / "labels" / "a.png"
     pictures(clean, ["a_mask.png", "b_mask.png"])
     assert find_pairs(clean, out, None, None).pairs[0].clean.label == clean / "a_mask.png"
-    assert find_pairs(clean, out, out / "labels", None).pairs[0].clean.label == out / "labels" / "a.png"
 
 
 def test_classes_come_from_a_table(folders, tmp_path):
