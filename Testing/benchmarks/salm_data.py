@@ -72,6 +72,7 @@ def eight() -> Split:
 
 SETS = {
     "pneumonia": pneumonia,
+    "pneumonia-1200": pneumonia_1200,
     "brain3": brain3,
     "brain3-64": partial(brain3_of, 64),
     "brain3-32": partial(brain3_of, 32),

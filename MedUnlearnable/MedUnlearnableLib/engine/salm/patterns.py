@@ -2,11 +2,11 @@
 
     pattern(j, i) = sign(cos(2 pi (f_j j + f_i i) + phase))
 
-f_j, f_i in cycles a pixel, at most 1/2. The first three wave vectors are the stripes along columns and rows, which lose
-less in an interpolation than the third, the checkerboard. Each further one is the farthest from all before it, among
-those of which one part is near 1/2: so patterns are easy to tell from each other and, unlike lower frequencies, from
-the image. Mirroring does not take one to another, since no two differ by a sign alone. The key shuffles which class
-gets which pattern, and draws the phases.
+f_j, f_i in cycles a pixel, at most 1/2. The first wave vector is the checkerboard, which images hardly have and which
+an interpolation takes away first; then the stripes along rows and columns. Each further one is the farthest from all
+before it, among those of which one part is near 1/2: so patterns are easy to tell from each other and, unlike lower
+frequencies, from the image. Mirroring does not take one to another, since no two differ by a sign alone. The key
+shuffles which class gets which pattern, and draws the phases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 #: A wave vector has one part of at least this, in cycles a pixel: periods up to 2.7 pixels.
 NEAR_NYQUIST = 3 / 8
-_FIRST = ((0.0, 0.5), (0.5, 0.0), (0.5, 0.5))
+_FIRST = ((0.5, 0.5), (0.5, 0.0), (0.0, 0.5))
 
 
 def wave_vectors(count: int) -> list[tuple[float, float]]:
@@ -49,13 +49,13 @@ class ClassPatterns:
 
     @classmethod
     def draw(cls, classes: int, random: np.random.Generator, faint: int | None = None) -> ClassPatterns:
-        """The family for a number of classes, shuffled by the key. The `faint` class gets the last wave vector."""
+        """The family for a number of classes, shuffled by the key. The `faint` class gets the checkerboard."""
         waves = wave_vectors(classes + 1)
         order = random.permutation(classes).tolist()
         phases = random.uniform(0, 2 * np.pi, classes + 1)
         if faint is not None:
-            last = order.index(classes - 1)
-            order[last], order[faint] = order[faint], order[last]
+            checkerboard = order.index(0)
+            order[checkerboard], order[faint] = order[faint], order[checkerboard]
         return cls(tuple(waves[place] for place in (*order, classes)), tuple(phases.tolist()))
 
     def of_classes(self, shown: Sequence[int], sides: tuple[int, int]) -> NDArray[np.float32]:
