@@ -11,7 +11,7 @@ import slicer.util
 from slicer.i18n import tr as _
 
 from ..scene.interrupted import Interrupted, interrupted_run
-from ..scene.protect_job import SceneCase
+from ..scene.scene_case import SceneCase
 from .method_forms import MethodForm
 from .parameters import CaseRow
 

@@ -18,7 +18,7 @@ from ..jobs.events import Event
 from . import segments, volumes
 from .audit_nodes import AuditNodes, add_nodes
 from .class_labels import has_label, with_classes
-from .protect_job import SceneCase
+from .scene_case import SceneCase
 from .waiting import new_temporary_folder, pause_between_polls
 
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..engine.errors import Refused
 from ..files.cases import CaseFiles, load_case
 from ..files.classes import from_segments, names_in_state, of_labels
 from .sample_nodes import LABEL_ATTRIBUTE
-
-if TYPE_CHECKING:
-    from .protect_job import SceneCase
+from .scene_case import SceneCase
 
 
 def with_classes(

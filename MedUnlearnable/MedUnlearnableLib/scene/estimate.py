@@ -20,7 +20,7 @@ from ..files.classes import CaseClasses
 from ..jobs.job import Job
 from ..jobs.methods import METHODS
 from . import segments, volumes
-from .protect_job import SceneCase
+from .scene_case import SceneCase
 
 _VOXELS_LOOKED_AT = 200_000
 

@@ -16,7 +16,8 @@ from ..jobs.job import Job
 from .audit import AuditPair, SceneAudit
 from .certificates import restore_node, sealer_of, verify_node
 from .interrupted import interrupted_job
-from .protect_job import FolderJob, Outcome, ProtectJob, SceneCase
+from .protect_job import FolderJob, Outcome, ProtectJob
+from .scene_case import SceneCase
 
 __all__ = [
     "OPTIONS",

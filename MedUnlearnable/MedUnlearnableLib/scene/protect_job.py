@@ -21,24 +21,10 @@ from ..jobs.runner import RunningJob, start
 from . import certificates, segments, volumes
 from .class_labels import has_label, with_classes
 from .lesion_boxes import boxes_of
+from .scene_case import SceneCase
 from .waiting import new_temporary_folder, pause_between_polls
 
 _ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
-
-
-@dataclass(frozen=True)
-class SceneCase:
-    """A volume with the segments that say where it may change. `segmentIDs` None: all of them.
-
-    `label`: the class of a case; None: what the attribute `MedUnlearnable.label` of the volume says. `lesionROIs`:
-    markups ROIs that MedLocker keeps free.
-    """
-
-    volumeNode: Any
-    segmentationNode: Any = None
-    segmentIDs: Sequence[str] | None = None
-    label: str | None = None
-    lesionROIs: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)

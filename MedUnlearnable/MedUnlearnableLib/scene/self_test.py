@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ..jobs.methods import METHODS
-from .protect_job import ProtectJob, SceneCase
+from .protect_job import ProtectJob
+from .scene_case import SceneCase
 
 _HIGHEST = 400  # of the voxels, which start at 0: at least the width of the window
 _EPSILON = 4
