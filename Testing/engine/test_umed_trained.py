@@ -284,11 +284,11 @@ def disc(number):
 def test_protection_works_and_the_same_noise_without_labels_does_not():
     cases, tests = ([disc(number) for number in numbers] for numbers in (range(64), range(900, 924)))
     method = fitted(cases, width=4, iterations=50, epsilon=24 / 255)
-    everywhere = [replace(case, segments=(np.ones_like(case.segments[0]),)) for case in cases]
+    elsewhere = [replace(case, segments=other.segments) for case, other in zip(cases, cases[1:] + cases[:1])]
     clean = np.stack([case.image[:, 0] for case in cases])
     protected, label_free = (
-        np.stack([method.protect(case, on_cpu()).image[:, 0] for case in some]) for some in (cases, everywhere)
+        np.stack([method.protect(case, on_cpu()).image[:, 0] for case in some]) for some in (cases, elsewhere)
     )
     on_clean = attacked(clean, cases, tests)
     assert attacked(protected, cases, tests) < 0.65 * on_clean
-    assert attacked(label_free, cases, tests) > 0.8 * on_clean
+    assert attacked(label_free, cases, tests) > 0.75 * on_clean
