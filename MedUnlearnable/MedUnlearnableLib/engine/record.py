@@ -49,7 +49,8 @@ class Record:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        return cls(**{**known, "window": tuple(data["window"]), "warnings": tuple(data["warnings"])})
+        lists = {name: tuple(known[name]) for name in ("window", "warnings", "channels") if name in known}
+        return cls(**{**known, **lists})
 
 
 @dataclass(frozen=True)
