@@ -279,7 +279,7 @@ def mixed_run(
         spoil(volumes.add(folder / "in", f"{name} bad"), volumes)
     volumes.add(folder / "in", "z_good")
     before = tree(folder / "in")
-    return folder, cli.protect(folder / "in", folder / "out", "--json"), before
+    return folder, cli.protect(folder / "in", folder / "out", "--profile", "instant", "--json"), before
 
 
 @pytest.mark.parametrize(("name", "message"), [(n, m) for n, (_, m) in WHILE_RUNNING.items()], ids=WHILE_RUNNING.keys())
