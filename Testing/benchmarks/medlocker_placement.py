@@ -44,7 +44,7 @@ from MedUnlearnableLib.engine.window import IntensityWindow
 from numpy.typing import NDArray
 
 LOGO = "MED LOCK"
-WINDOW = IntensityWindow(0.0, 255.0, 1.0)
+WINDOWS = (IntensityWindow(0.0, 255.0, 1.0),)  # of the only channel
 STREAMS = RandomStreams.from_number(0)
 OPACITY = SearchSettings().opacity
 Marked = tuple[Spot, tuple[Mark, ...]]
@@ -76,14 +76,14 @@ def params(pictures: Pictures, logos: int) -> MedLockerParams:
 def layouts(pictures: Pictures, logos: int) -> list[Spot]:
     chosen = params(pictures, logos)
     return [
-        spots_of(case, WINDOW, {0: list(boxes)}, chosen, STREAMS)[0][0]
+        spots_of(case, WINDOWS, {0: list(boxes)}, chosen, STREAMS)[0][0]
         for case, boxes in zip(cases(pictures), pictures.boxes)
     ]
 
 
 def written(pictures: Pictures, marked: Sequence[Marked]) -> NDArray[np.uint8]:
     return np.stack(
-        [marked_image(case, [one], WINDOW, "translucent", STREAMS)[:, 0] for case, one in zip(cases(pictures), marked)]
+        [marked_image(case, [one], WINDOWS, "translucent", STREAMS)[:, 0] for case, one in zip(cases(pictures), marked)]
     )
 
 
@@ -96,7 +96,7 @@ def named(model: TargetModel, images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def sites(pictures: Pictures, spots: Sequence[Spot], model: TargetModel) -> list[Any]:
     return [
-        spot.site(case, WINDOW, int(label), model.size)
+        spot.site(case, WINDOWS, int(label), model.size)
         for spot, case, label in zip(spots, cases(pictures), pictures.labels)
     ]
 
@@ -137,7 +137,7 @@ def adv_watermark(pictures: Pictures, source: TargetModel) -> tuple[list[Marked]
     for number, (spot, case) in enumerate(zip(layouts(free, 1), cases(free))):
 
         def logits(mark: Mark, case: Case = case, spot: Spot = spot) -> NDArray[np.floating]:
-            image = marked_image(case, [(spot, (mark,))], WINDOW, "translucent", STREAMS)[:, 0]
+            image = marked_image(case, [(spot, (mark,))], WINDOWS, "translucent", STREAMS)[:, 0]
             with torch.no_grad():
                 return source(torch.from_numpy(unit(image[np.newaxis])))[0].numpy()
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from MedUnlearnableLib.engine.case import Case, Geometry
+from MedUnlearnableLib.engine.case import Case, Channel, Geometry, Units
 from MedUnlearnableLib.engine.errors import Refused, UsageError
 from MedUnlearnableLib.engine.medlocker import lesions, spots
 from MedUnlearnableLib.engine.medlocker.embedding import blend, blend_torch, faded, integer_limits
@@ -64,6 +64,17 @@ def test_numpy_and_torch_write_the_same_integers(data, dtype):
 def test_the_division_rounds_down_below_zero_too(stored, share):
     exact = [(share * 500 + (255 - share) * int(p) + 127) // 255 for p in stored]
     assert blend(stored.astype(np.int16), np.full(40, share, np.uint8), np.array(500)).tolist() == exact
+
+
+@given(data=st.data(), dtype=st.sampled_from(["uint8", "int16"]))
+@settings(max_examples=60, deadline=None)
+def test_floats_that_hold_integers_get_those_of_the_integers(data, dtype):
+    stored, matte = data.draw(hnp.arrays(dtype, (5, 7))), data.draw(hnp.arrays(np.uint8, (5, 7)))
+    ink = data.draw(hnp.arrays(np.int64, (5, 7), elements=st.integers(-70_000, 70_000)))
+    limits = integer_limits(np.dtype(dtype), None)
+    as_floats = blend(stored.astype(np.float32), matte, ink, limits, quantum=1.0)
+    assert as_floats.dtype == np.float32
+    assert np.array_equal(as_floats, blend(stored, matte, ink))
 
 
 @given(hnp.arrays(np.float32, (6, 6)))
@@ -153,10 +164,10 @@ def test_a_logo_shrinks_until_it_fits_and_is_refused_when_nothing_fits():
     for gap in (20, 13, 9):
         boxes = [(0, 0, 64, 32 - gap // 2 - gap % 2), (0, 32 + gap // 2, 64, 64)]
         one = case(image, boxes)
-        window = spots.window_of_case(one, MedLockerParams().window)
+        windows = spots.windows_of_case(one, MedLockerParams().window)
         params = MedLockerParams(margin_mm=0, logo="X")
         known = spots.known_boxes(one, params)
-        sizes[gap] = spots.spots_of(one, window, known, params, RandomStreams.from_number(0))[0][0].side_share
+        sizes[gap] = spots.spots_of(one, windows, known, params, RandomStreams.from_number(0))[0][0].side_share
     assert sizes == {20: 4, 13: 6, 9: 8}
     with pytest.raises(Refused, match="no room"):
         instant(margin_mm=0).protect(case(image, [(0, 0, 64, 30), (0, 34, 64, 64)]))
@@ -200,15 +211,15 @@ def test_a_sealed_mark_leaves_nothing_of_the_original_below_it(dtype):
     """Two originals that differ below the marks only become the same image."""
     first = case(picture(1, dtype=dtype))
     streams, params = RandomStreams.from_number(0), MedLockerParams(logos=2)
-    window = IntensityWindow(0, 255, 1.0)
-    found = spots.spots_of(first, window, {}, params, streams)[0]
+    windows = (IntensityWindow(0, 255, 1.0),)
+    found = spots.spots_of(first, windows, {}, params, streams)[0]
     marked = [(spot, spot.random_marks(np.random.default_rng(0), (100, 255))) for spot in found]
     support = support_of(*marked[0], (64, 64))
     hidden = first.image.copy()
     hidden[0, 0][support] = picture(9, dtype=dtype)[0, 0][support]
     second = replace(first, image=hidden)
     sealed, translucent = (
-        [marked_image(one, marked, window, mode, streams) for one in (first, second)]
+        [marked_image(one, marked, windows, mode, streams) for one in (first, second)]
         for mode in ("sealed", "translucent")
     )
     assert np.array_equal(*sealed)
@@ -220,6 +231,63 @@ def test_padding_keeps_its_place():
     image[..., :20] = -2000
     protected = instant(logos=3).protect(case(image, modality="MR", padding=-2000.0))
     assert np.array_equal(protected.image == -2000, image == -2000)
+
+
+def of_two_files(seed=0):
+    """CT in int16 with an intercept and PET in float32 with a rim of padding, on one grid: float32 holds both."""
+    random = np.random.default_rng(seed)
+    ct, pet = random.integers(900, 1300, (1, 64, 64)), random.gamma(2.0, 3.0, (1, 64, 64))
+    pet[..., :6] = -1.0
+    channels = (Channel(Units(1.0, -1024.0, "HU"), "CT", limits=(0.0, 4095.0)), Channel(modality="PT", padding=-1.0))
+    return case(np.stack([ct, pet]).astype(np.float32), [(20, 20, 40, 44)], modality="", channels=channels)
+
+
+def test_channels_of_different_files_are_inked_by_their_own_windows():
+    two = of_two_files()
+    ct, pet = windows = spots.windows_of_case(two, MedLockerParams().window)
+    assert (ct.quantum, ct.limits, pet.quantum, pet.padding) == (1.0, (0.0, 4095.0), None, -1.0)
+    assert ct.lo > 500 and pet.hi < 50
+    rgba = np.full((20, 20, 4), [255, 0, 0, 255], np.uint8)
+    params = MedLockerParams(logo=data_url(png(rgba)))
+    inks = spots.spots_of(two, windows, {}, params, RandomStreams.from_number(0))[0][0].inks[:, :, 8, 8]
+    assert inks[:2].tolist() == [[round(ct.hi), pet.hi], [round(ct.lo), pet.lo]]
+    assert inks[4].tolist() == [round(ct.lo + ct.width / 3), pytest.approx(pet.lo + pet.width / 3)]  # red is gray here
+    for ink in inks:
+        assert ct.lo - 1 <= ink[0] <= ct.hi + 1
+        assert pet.lo <= ink[1] <= pet.hi
+
+
+@pytest.mark.parametrize("mode", ["translucent", "sealed"])
+@pytest.mark.parametrize("seed", range(4))
+def test_channels_of_different_files_are_marked_on_their_own_grids(mode, seed):
+    two = of_two_files(seed)
+    protected = instant(seed, mode=mode, logos=2, margin_mm=0).protect(two)
+    touched = changed(protected)
+    assert touched.any(axis=(1, 2, 3)).all()
+    assert not touched[..., 20:44, 20:40].any()
+    assert protected.record.parameters["lesion_overlap_voxels"] == 0
+    frames = np.zeros((64, 64), bool)
+    for mark in protected.secrets["marks"]:
+        frames[mark["y"] : mark["y"] + mark["height"], mark["x"] : mark["x"] + mark["width"]] = True
+        assert mark["slices"] == [0, 1]
+    assert protected.image[..., ~frames].tobytes() == two.image[..., ~frames].tobytes()
+    ct, pet = protected.image
+    assert np.array_equal(ct, np.rint(ct)) and ct.min() >= 0 and ct.max() <= 4095
+    assert np.any(pet != np.rint(pet)) and pet.max() <= two.image[1].max()  # inks of the CT are a hundred times as bright
+    assert np.array_equal(pet == -1, two.image[1] == -1)
+
+
+def test_the_record_tells_the_window_and_the_change_of_each_channel():
+    two = of_two_files()
+    method = instant(margin_mm=0)
+    protected = method.protect(two)
+    record = protected.record
+    difference = np.abs(protected.image.astype(float) - two.image).max(axis=(1, 2, 3))
+    assert [one["window"] for one in record.channels] == [(one.lo, one.hi) for one in method.windows(two)]
+    assert [one["max_change"] for one in record.channels] == difference.tolist()
+    assert [one["units"] for one in record.channels] == ["HU", ""]
+    assert record.max_change_physical == record.max_change == difference.max()
+    assert instant().protect(case(picture(channels=3))).record.channels == ()
 
 
 def test_a_seed_repeats_the_bytes_and_another_moves_the_mark():
@@ -296,11 +364,11 @@ def test_the_alpha_of_a_png_is_the_matte_and_its_colors_are_an_ink():
     assert (logo.matte == 255).all()
     one = case(picture(channels=3))
     params = MedLockerParams(logo=data_url(png(rgba)))
-    window = spots.window_of_case(one, params.window)
-    found = spots.spots_of(one, window, {}, params, RandomStreams.from_number(0))[0][0]
+    windows = spots.windows_of_case(one, params.window)
+    found = spots.spots_of(one, windows, {}, params, RandomStreams.from_number(0))[0][0]
     assert found.inks.shape == (5, 3, 16, 16)
     assert found.inks[4, :, 8, 8].tolist() == [200, 30, 60]
-    assert len(spots.spots_of(one, window, {}, MedLockerParams(), RandomStreams.from_number(0))[0][0].inks) == 4
+    assert len(spots.spots_of(one, windows, {}, MedLockerParams(), RandomStreams.from_number(0))[0][0].inks) == 4
 
 
 def test_without_alpha_the_luminance_is_the_matte():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from MedUnlearnableLib.engine.case import Case, CasesInMemory, Classes, Geometry
+from MedUnlearnableLib.engine.case import Case, CasesInMemory, Channel, Classes, Geometry
 from MedUnlearnableLib.engine.errors import Refused
 from MedUnlearnableLib.engine.medlocker import pool
 from MedUnlearnableLib.engine.medlocker.candidates import Candidates, Site
@@ -124,6 +124,23 @@ def test_without_gradients_scores_are_enough():
     )
     protected = fitted([case(1)], targets=[scores]).protect(case(1))
     assert protected.record.parameters["misled_spots"] == 1
+
+
+def test_models_see_each_channel_through_its_own_window():
+    """The class shows in a channel whose values are a thousandth of the other's."""
+    second = TargetModel("second", lambda planes: quadrants(planes[:, 1:]), (SIDE, SIDE), 2, classes=NAMES)
+    cases = []
+    for number in range(4):
+        one = case(number, lead=2)
+        shown = one.image.astype(np.float32) / 1000
+        other = np.random.default_rng(number + 10).integers(0, 4000, shown.shape).astype(np.float32)
+        cases.append(replace(one, image=np.concatenate([other, shown]), modality="", channels=(Channel(), Channel())))
+    method = fitted(cases, targets=[second], logos=3)
+    assert method.pool.accuracy == {"second": 1.0}
+    for one in cases:
+        protected = method.protect(one)
+        assert protected.record.parameters["misled_spots"] == 1
+        assert protected.record.parameters["lesion_overlap_voxels"] == 0
 
 
 def test_no_site_costs_more_than_it_may_and_solved_ones_leave():

@@ -126,8 +126,3 @@ def test_channels_of_one_file_share_their_window():
     color = Case("x", np.zeros((3, 1, 5, 5), np.uint8), Geometry.of_spacing((1, 1, 1)), modality="picture")
     first, second, third = windows_of(color, AUTO, None)
     assert first is second is third
-
-
-def test_a_method_that_knows_one_window_only_refuses_channels_of_different_files():
-    with pytest.raises(Refused, match="its channels lie in files of their own"):
-        window_of(of_two_files(), AUTO, (-160.0, 240.0))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -101,6 +102,36 @@ def test_a_volume_keeps_its_lesion_free(volumes: Any, cli: Any, tmp_path: Path) 
     changed = (before != after)[0]
     assert not changed[volumes.ball() > 0].any()
     assert np.flatnonzero(changed.any(axis=(1, 2))).tolist() == [2, 3]
+
+
+def test_a_data_set_of_two_channels_is_marked_in_both_and_stays_such_a_set(
+    volumes: Any, cli: Any, tmp_path: Path
+) -> None:
+    data = tmp_path / "Dataset001_Two"
+    (data / "imagesTr").mkdir(parents=True)
+    (data / "labelsTr").mkdir()
+    for number, values in enumerate((volumes.tissue(0), (volumes.tissue(1) / 7000).astype(np.float32))):
+        nib.save(nib.Nifti1Image(values.T, np.eye(4)), data / "imagesTr" / f"b_{number:04}.nii.gz")
+    nib.save(nib.Nifti1Image(volumes.ball().T, np.eye(4)), data / "labelsTr" / "b.nii.gz")
+    description = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "ball": 1}, "numTraining": 1}
+    (data / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
+    ended = protect(cli, data, tmp_path / "out", "--profile", "instant", "--margin", 0, "--slab", 0)
+    assert ended.code == 0, ended.err
+    changes = []
+    for number, dtype in enumerate((np.int16, np.float32)):
+        name = f"imagesTr/b_{number:04}.nii.gz"
+        before, after = formats.read(data / name).array, formats.read(tmp_path / "out" / name).array
+        assert before.dtype == after.dtype == dtype
+        changed = (before != after)[0]
+        assert np.flatnonzero(changed.any(axis=(1, 2))).tolist() == [2, 3]
+        assert not changed[volumes.ball() > 0].any()
+        changes.append(float(np.abs(after.astype(float) - before).max()))
+    (path,) = (tmp_path / "out").rglob("*.medunlearnable.json")
+    record = json.loads(path.read_text())
+    assert [channel["max_change"] for channel in record["channels"]] == changes
+    whole, small = (channel["window"] for channel in record["channels"])
+    assert small[1] < 1 < 100 <= whole[0]
+    assert record["parameters"]["lesion_overlap_voxels"] == 0
 
 
 def test_dicom_says_that_a_mark_is_burned_in(cli: Any, tmp_path: Path) -> None:

@@ -293,24 +293,30 @@ def test_a_case_whose_certificate_was_tampered_with_is_done_again(cohort: Path, 
     assert [verdict.kind for _, verdict in verify_folder(out, trusted)] == [Kind.TRUSTED] * 3
 
 
-def test_each_channel_of_a_data_set_has_a_certificate(desk: Desk, volumes: Any) -> None:
-    data = desk.folder / "Dataset001_Brain"
+@pytest.mark.parametrize("method", [("umed",), ("medlocker", "--logo", "X", "--margin", 0)], ids=lambda words: words[0])
+def test_each_channel_of_a_data_set_has_a_certificate(desk: Desk, volumes: Any, method: tuple[Any, ...]) -> None:
+    data, out = desk.folder / f"Dataset001_{method[0]}", f"set_{method[0]}"
     (data / "imagesTr").mkdir(parents=True)
     (data / "labelsTr").mkdir()
-    for channel in range(2):
-        nib.save(nib.Nifti1Image(volumes.tissue(channel).T, np.eye(4)), data / "imagesTr" / f"b_000{channel}.nii.gz")
+    for channel, values in enumerate((volumes.tissue(0), (volumes.tissue(1) / 7).astype(np.float32))):
+        nib.save(nib.Nifti1Image(values.T, np.eye(4)), data / "imagesTr" / f"b_000{channel}.nii.gz")
     nib.save(nib.Nifti1Image(volumes.ball().T, np.eye(4)), data / "labelsTr" / "b.nii.gz")
     description = {"channel_names": {"0": "T1", "1": "T2"}, "labels": {"background": 0, "ball": 1}, "numTraining": 1}
     (data / "dataset.json").write_text(json.dumps({**description, "file_ending": ".nii.gz"}))
-    run = ("protect", "umed", "--images", data, "--profile", "instant", "--out", "set", "--key", "hers/mulkey.json")
-    ended = desk.run(*run)
+    run = ("--images", data, "--profile", "instant", "--out", out, "--key", "hers/mulkey.json")
+    ended = desk.run("protect", *method, *run)
     assert ended.code == 0, ended.err
-    found = desk.run("verify", "set", "--json")
+    found = desk.run("verify", out, "--json")
     assert (found.code, len(found.out.splitlines())) == (3, 2)
     for channel in range(2):
         name = f"imagesTr/b_000{channel}.nii.gz"
-        assert desk.run("restore", f"set/{name}", "--key", "hers/mulkey.json", "--out", f"{channel}.nii.gz").code == 0
-        assert np.array_equal(formats.read(desk.folder / f"{channel}.nii.gz").array, formats.read(data / name).array)
+        back = f"{out}_{channel}.nii.gz"
+        assert desk.run("restore", f"{out}/{name}", "--key", "hers/mulkey.json", "--out", back).code == 0
+        before, after, restored = (
+            formats.read(path).array for path in (data / name, desk.folder / out / name, desk.folder / back)
+        )
+        assert not np.array_equal(after, before)
+        assert (restored.dtype, restored.tobytes()) == (before.dtype, before.tobytes())
 
 
 def test_a_run_goes_on_with_the_same_key_and_recipients_only(cohort: Path, tmp_path: Path) -> None:

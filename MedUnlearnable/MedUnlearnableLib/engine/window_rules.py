@@ -83,12 +83,7 @@ class HuHistogram:
 
 
 def window_of(case: Case, setting: WindowSetting, ct_window_hu: tuple[float, float] | None) -> IntensityWindow:
-    """The window of one case, in stored units. `ct_window_hu`: from the data set; needed for CT only."""
-    if case.channels:
-        raise Refused(
-            "its channels lie in files of their own and each has a window of its own, which this method does not know; "
-            "give one file for each case"
-        )
+    """The window of a case of one meaning, in stored units. `ct_window_hu`: from the data set; needed for CT only."""
     lo, hi = _limits(case, setting, ct_window_hu)
     return IntensityWindow(lo, hi, stored_quantum(case.image), case.limits, case.padding)
 

@@ -14,7 +14,7 @@ from ..errors import Refused
 from ..method import Workspace
 from ..streams import RandomStreams
 from .params import MedLockerParams
-from .spots import known_boxes, planes_of, scored_slices, slabs, window_of_case
+from .spots import known_boxes, planes_of, scored_slices, slabs, windows_of_case
 from .targets import TargetModel
 
 #: One case in so many is kept from training, to test the models on.
@@ -68,14 +68,14 @@ def labeled_planes(
         workspace.progress.step("read labeled cases", number, len(cases.ids))
         try:
             case = cases.load(case_id)
-            window = window_of_case(case, params.window)
+            windows = windows_of_case(case, params.window)
         except (Refused, MemoryError):
             continue  # `protect` says what is wrong with it
         for slab in slabs(case, known_boxes(case, params), params):
             slices = [k for k in scored_slices(slab) if label_of(case, [k]) is not None]
             if slices and case.classes is not None:
                 names = case.classes.names
-                planes.append(planes_of(case.image, slices, window, size))
+                planes.append(planes_of(case.image, slices, windows, size))
                 labels += [label_of(case, [k]) or "" for k in slices]
                 origins += [case_id] * len(slices)
     if not planes:

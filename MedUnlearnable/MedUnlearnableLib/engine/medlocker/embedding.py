@@ -2,7 +2,8 @@
 
 Stored integers: q = floor((m * C + (255 - m) * p + 127) / 255) in int64, with m the matte 0..255, C the ink and p the
 old value; then clipped to what the file can hold. The division rounds down for negative values too. True floats: the
-same without rounding, in float64. Exact restoring does not invert this: the certificate carries the old values.
+same without rounding, in float64; floats that hold only integers get the integers of the formula, for 255 is odd and no
+quotient lies half way. Exact restoring does not invert this: the certificate carries the old values.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from ..window import IntensityWindow
 
 if TYPE_CHECKING:
     import torch
@@ -31,17 +34,19 @@ def blend(
     matte: NDArray[np.uint8],
     ink: NDArray[Any],
     limits: tuple[float, float] | None = None,
+    quantum: float | None = None,
 ) -> NDArray[Any]:
     """`stored` [..., h, w] under the matte [h, w] and the ink (broadcast to `stored`); same dtype.
 
     Where the matte is 0 every bit stays. `limits`: what the file can hold, where that is less than the dtype can.
+    `quantum`: as in `IntensityWindow`; needed for floats that hold only integers.
     """
     if np.issubdtype(stored.dtype, np.integer):
         m, p, c = matte.astype(np.int64), stored.astype(np.int64), np.rint(ink).astype(np.int64)
         mixed = (m * c + (OPAQUE - m) * p + 127) // OPAQUE
         return np.clip(mixed, *integer_limits(stored.dtype, limits)).astype(stored.dtype)
     share = matte.astype(np.float64) / OPAQUE
-    mixed_float = (share * ink + (1 - share) * stored).astype(stored.dtype)
+    mixed_float = _storable(share * ink + (1 - share) * stored, stored.dtype, limits, quantum)
     return np.where(matte > 0, mixed_float, stored)
 
 
@@ -60,12 +65,18 @@ def integer_limits(dtype: np.dtype, limits: tuple[float, float] | None) -> tuple
     return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
 
 
+def _storable(
+    values: NDArray[np.float64], dtype: np.dtype, limits: tuple[float, float] | None, quantum: float | None
+) -> NDArray[Any]:
+    """Values as the file can hold them: on its grid, within its limits."""
+    on_grid = values if quantum is None else np.rint(values)
+    if np.issubdtype(dtype, np.integer):
+        limits = integer_limits(dtype, limits)
+    return (on_grid if limits is None else np.clip(on_grid, *limits)).astype(dtype)
+
+
 def sealed(
-    plane: NDArray[Any],
-    support: NDArray[np.bool_],
-    random: np.random.Generator,
-    window_width: float,
-    limits: tuple[float, float] | None = None,
+    plane: NDArray[Any], support: NDArray[np.bool_], random: np.random.Generator, window: IntensityWindow
 ) -> NDArray[Any]:
     """The plane [H, W] with nothing of the original left under the support: its surroundings drawn in, plus noise.
 
@@ -73,10 +84,8 @@ def sealed(
     """
     hidden = support | ~np.isfinite(plane)
     background = _drawn_in(np.where(hidden, 0, plane).astype(np.float64), hidden)
-    noisy = background + random.normal(0.0, _SEAL_NOISE * window_width, plane.shape)
-    if np.issubdtype(plane.dtype, np.integer):
-        noisy = np.clip(np.rint(noisy), *integer_limits(plane.dtype, limits))
-    return np.where(support, noisy.astype(plane.dtype), plane)
+    noisy = background + random.normal(0.0, _SEAL_NOISE * window.width, plane.shape)
+    return np.where(support, _storable(noisy, plane.dtype, window.limits, window.quantum), plane)
 
 
 def _drawn_in(known: NDArray[np.float64], hidden: NDArray[np.bool_]) -> NDArray[np.float64]:

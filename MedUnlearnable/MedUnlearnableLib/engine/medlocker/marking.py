@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..case import Case
 from ..streams import RandomStreams
-from ..window import IntensityWindow
+from ..window import IntensityWindow, Windows
 from .candidates import Mark
 from .embedding import blend, faded, sealed
 from .lesions import Box, boxes_as_mask
@@ -21,23 +21,29 @@ MarkedSpot = tuple[Spot, tuple[Mark, ...]]
 
 
 def marked_image(
-    case: Case, marked: Sequence[MarkedSpot], window: IntensityWindow, mode: str, streams: RandomStreams
+    case: Case, marked: Sequence[MarkedSpot], windows: Windows, mode: str, streams: RandomStreams
 ) -> NDArray[Any]:
-    """A copy of the image [C, D, H, W] with the marks of every spot; outside their support every bit stays."""
+    """A copy of the image [C, D, H, W] with the marks of every spot; outside their support every bit stays.
+
+    Each channel is written on the grid of its own window.
+    """
     image = case.image.copy()
     for spot, marks in marked:
         for number in spot.slices:
             support = support_of(spot, marks, case.shape_kji[1:])
-            before = case.image[:, number]
-            plane = before.copy()
-            if mode == "sealed":
-                random = streams.generator(f"seal {case.id} {number}")
-                plane = np.stack([sealed(one, support, random, window.width, case.limits) for one in plane])
-            for logo, mark in zip(spot.logos, marks):
-                here = (slice(None), *_frame(logo.matte.shape, mark))
-                plane[here] = blend(plane[here], faded(logo.matte, mark.opacity), spot.inks[mark.ink], case.limits)
-            image[:, number] = _without_padding(before, plane, case.padding)
+            random = streams.generator(f"seal {case.id} {number}")
+            for channel, (before, window) in enumerate(zip(case.image[:, number], windows)):
+                plane = sealed(before, support, random, window) if mode == "sealed" else before.copy()
+                _blend_marks(plane, channel, spot, marks, window)
+                image[channel, number] = _without_padding(before, plane, window.padding)
     return image
+
+
+def _blend_marks(plane: NDArray[Any], channel: int, spot: Spot, marks: Sequence[Mark], window: IntensityWindow) -> None:
+    """Puts the marks of a spot into one channel [H, W] of a slice, in place."""
+    for logo, mark in zip(spot.logos, marks):
+        here, ink = _frame(logo.matte.shape, mark), spot.inks[mark.ink, channel]
+        plane[here] = blend(plane[here], faded(logo.matte, mark.opacity), ink, window.limits, window.quantum)
 
 
 def support_of(spot: Spot, marks: Sequence[Mark], shape: tuple[int, int]) -> NDArray[np.bool_]:

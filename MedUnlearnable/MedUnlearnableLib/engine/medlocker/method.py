@@ -17,8 +17,8 @@ from ..method import State, Workspace
 from ..quality import measure
 from ..record import Protected, Record, voxels_sha256
 from ..streams import RandomStreams
-from ..window import IntensityWindow
-from ..window_rules import units_of
+from ..window import Windows
+from ..window_rules import channel_figures, units_of
 from .candidates import Site
 from .cohort import label_of, predictions
 from .gradcam import looked_at
@@ -27,7 +27,7 @@ from .marking import MarkedSpot, marked_image, overlap_voxels, secrets_of
 from .params import METHOD, MedLockerParams
 from .pool import TargetPool
 from .search import Found, SearchSettings, search
-from .spots import Spot, known_boxes, planes_of, scored_slices, slabs, spots_of, window_of_case
+from .spots import Spot, known_boxes, planes_of, scored_slices, slabs, spots_of, windows_of_case
 from .targets import TargetModel
 
 _STATE_FORMAT = "medunlearnable-medlocker/1"
@@ -43,7 +43,7 @@ class _Layout:
     """A case before the search."""
 
     case: Case
-    window: IntensityWindow
+    windows: Windows
     boxes: Boxes
     spots: list[Spot]
     warnings: list[str]
@@ -107,9 +107,9 @@ class MedLocker:
         record = replace(record, seconds=time.perf_counter() - started)
         return Protected(case, image, record, secrets={"marks": secrets_of(marked)})
 
-    def windows(self, case: Case) -> tuple[IntensityWindow, ...]:
+    def windows(self, case: Case) -> Windows:
         """The window of each channel, by which the logo's brightness is chosen."""
-        return (window_of_case(case, self.params.window),) * len(case.image)
+        return windows_of_case(case, self.params.window)
 
     def state(self) -> State:
         """Parameters, key, target models that were trained, and the marks that were found."""
@@ -137,12 +137,12 @@ class MedLocker:
         self._found = {name: Found.from_json(data) for name, data in state.header["found"].items()}
 
     def _layout(self, case: Case, device: str) -> _Layout:
-        window = window_of_case(case, self.params.window)
-        boxes, warnings = self._boxes(case, window, device)
-        spots, missing = spots_of(case, window, boxes, self.params, self.streams)
-        return _Layout(case, window, boxes or {}, spots, warnings + missing)
+        windows = self.windows(case)
+        boxes, warnings = self._boxes(case, windows, device)
+        spots, missing = spots_of(case, windows, boxes, self.params, self.streams)
+        return _Layout(case, windows, boxes or {}, spots, warnings + missing)
 
-    def _boxes(self, case: Case, window: IntensityWindow, device: str) -> tuple[Boxes | None, list[str]]:
+    def _boxes(self, case: Case, windows: Windows, device: str) -> tuple[Boxes | None, list[str]]:
         """What is to be kept free, and what the owner has to know of it."""
         boxes = known_boxes(case, self.params)
         if self.params.lesions == "off":
@@ -151,18 +151,18 @@ class MedLocker:
             return boxes, ["the marks stand on the lesions, which cannot be judged any more"]
         if boxes is not None:
             return boxes, []
-        boxes = None if self.params.profile == "instant" else self._looked_at(case, window, device)
+        boxes = None if self.params.profile == "instant" else self._looked_at(case, windows, device)
         if boxes is None:
             return None, ["no lesion is known of this case, so a mark may hide one; give segments or boxes"]
         return boxes, ["lesions are guessed from where the model looks (Grad-CAM); give segments or boxes instead"]
 
-    def _looked_at(self, case: Case, window: IntensityWindow, device: str) -> Boxes | None:
+    def _looked_at(self, case: Case, windows: Windows, device: str) -> Boxes | None:
         """Boxes around what the first model looks at; slices between those it looked at get the boxes of the next."""
         model, shape = self.pool.models[0], case.shape_kji[1:]
         found: Boxes = {}
         for slab in slabs(case, None, self.params):
             slices = scored_slices(slab)
-            planes = planes_of(case.image, slices, window, self.pool.size)
+            planes = planes_of(case.image, slices, windows, self.pool.size)
             label = label_of(case, slices)
             number = int(predictions(model, planes, device).mean(axis=0).argmax())
             masks = looked_at(model, planes, number if label is None else model.class_number(label), device)
@@ -177,7 +177,7 @@ class MedLocker:
     def _sites(self, layout: _Layout, device: str) -> list[Site]:
         sites = []
         for spot in layout.spots:
-            site = spot.site(layout.case, layout.window, 0, self.pool.size)
+            site = spot.site(layout.case, layout.windows, 0, self.pool.size)
             label = label_of(layout.case, spot.scored)
             model = self.pool.models[0]
             number = (
@@ -198,7 +198,7 @@ class MedLocker:
         random = self.streams.generator(f"places {layout.case.id}")
         marked = [(spot, spot.random_marks(random, SearchSettings().opacity)) for spot in layout.spots]
         layout.warnings.append("the place of the mark is random, not optimized: profile instant knows no model")
-        return marked_image(layout.case, marked, layout.window, self.params.mode, self.streams), marked, {}
+        return marked_image(layout.case, marked, layout.windows, self.params.mode, self.streams), marked, {}
 
     def _optimized(
         self, layout: _Layout, workspace: Workspace
@@ -211,7 +211,7 @@ class MedLocker:
         forwards = [one.forwards for one in found]
         while True:
             marked = [(spot, one.ladder[rung]) for spot, one, rung in zip(layout.spots, found, rungs)]
-            image = marked_image(layout.case, marked, layout.window, self.params.mode, self.streams)
+            image = marked_image(layout.case, marked, layout.windows, self.params.mode, self.streams)
             wrong = self._misleads(layout, image, sites, workspace.device)
             forwards = [count + len(self.pool.models) for count in forwards]
             lost = [n for n, one in enumerate(found) if not wrong[n] and rungs[n] + 1 < len(one.ladder)]
@@ -232,10 +232,10 @@ class MedLocker:
 
     def _misleads(self, layout: _Layout, image: NDArray[Any], sites: list[Site], device: str) -> list[bool]:
         """Whether every model names another class for each spot, seen through its true preprocessing."""
-        window = window_of_case(replace(layout.case, image=image), self.params.window)
+        windows = self.windows(replace(layout.case, image=image))
         wrong = []
         for spot, site in zip(layout.spots, sites):
-            planes = planes_of(image, spot.scored, window, self.pool.size)
+            planes = planes_of(image, spot.scored, windows, self.pool.size)
             named = [predictions(model, planes, device).mean(axis=0).argmax() for model in self.pool.models]
             wrong.append(all(int(name) != site.label for name in named))
         return wrong
@@ -255,8 +255,8 @@ class MedLocker:
         return advice
 
     def _record(self, layout: _Layout, image: NDArray[Any], report: dict[str, Any], workspace: Workspace) -> Record:
-        case, window = layout.case, layout.window
-        quality = measure(case.image, image, window, workspace.progress)
+        case, windows = layout.case, layout.windows
+        quality = measure(case.image, image, windows, workspace.progress)
         return Record(
             case=case.id,
             state="protected" if quality.share_changed else "unchanged",
@@ -265,18 +265,19 @@ class MedLocker:
             version=__version__,
             parameters={**self.params.public, **report},
             seed_id=self.streams.seed_id,
-            window=(window.lo, window.hi),
+            window=(windows[0].lo, windows[0].hi),
             units=units_of(case),
             budget=quality.max_change,  # a visible mark has no budget
             psnr_db=quality.psnr_db,
             ssim=quality.ssim,
             max_change=quality.max_change,
-            max_change_physical=quality.max_change * abs(case.units.slope),
+            max_change_physical=quality.physical(case),
             share_changed=quality.share_changed,
             voxels_sha256=voxels_sha256(image),
             seconds=0.0,
             warnings=case.warnings + tuple(layout.warnings),
             burned_in=True,
+            channels=channel_figures(case, windows, quality.channel_changes, quality.channel_changes),
         )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..case import Case
 from ..errors import Refused
 from ..streams import RandomStreams
-from ..window import IntensityWindow
+from ..window import IntensityWindow, Windows
 from ..window_rules import HuHistogram, WindowSetting, window_of
 from .candidates import Mark, Site
 from .lesions import Box, boxes_as_mask, boxes_of_plane, feasible_places, foreground_of, nearest_places
@@ -32,8 +32,8 @@ _NO_ROOM = "the lesion boxes leave no room for a logo on the tissue"
 class Spot:
     """A picture, or slices [first, last) of a volume that share their marks.
 
-    logos: one for each mark, as warped for this spot. inks [I, C, h, w] in stored values. nearest [2, R, Q]: the
-    allowed corner next to each corner.
+    logos: one for each mark, as warped for this spot. inks [I, C, h, w] in stored values of each channel.
+    nearest [2, R, Q]: the allowed corner next to each corner.
     """
 
     name: str
@@ -48,15 +48,15 @@ class Spot:
         """The slices that the models look at."""
         return scored_slices(self.slices)
 
-    def site(self, case: Case, window: IntensityWindow, label: int, size: tuple[int, int]) -> Site:
+    def site(self, case: Case, windows: Windows, label: int, size: tuple[int, int]) -> Site:
         """The spot as the search sees it, at the resolution of the models."""
         height, width = case.shape_kji[1:]
         scale = (size[0] / height, size[1] / width)
         frame = tuple(max(1, round(n * s)) for n, s in zip(self.logos[0].matte.shape, scale))
-        unit_inks = np.stack([window.normalize(ink) for ink in self.inks])
+        unit_inks = np.stack([_normalized(ink, windows) for ink in self.inks])
         return Site(
             name=self.name,
-            planes=planes_of(case.image, self.scored, window, size),
+            planes=planes_of(case.image, self.scored, windows, size),
             label=label,
             mattes=_resized(np.stack([logo.matte for logo in self.logos]).astype(np.float32) / 255, frame),
             inks=np.stack([_resized(ink, frame) for ink in unit_inks]),
@@ -75,8 +75,18 @@ class Spot:
         return tuple(marks)
 
 
-def window_of_case(case: Case, setting: WindowSetting) -> IntensityWindow:
-    """The window in which logos are inked and models look. CT: of the voxels above -500 HU of this image alone."""
+def windows_of_case(case: Case, setting: WindowSetting) -> Windows:
+    """The window of each channel, in which logos are inked and models look.
+
+    One for all, or of each its own where channels come from files of their own.
+    """
+    if not case.channels:
+        return (_window_alone(case, setting),) * len(case.image)
+    return tuple(_window_alone(channel, setting) for channel in case.of_one_meaning())
+
+
+def _window_alone(case: Case, setting: WindowSetting) -> IntensityWindow:
+    """The window of a case of one meaning. CT: of the voxels above -500 HU of this image alone."""
     rule = setting.rule_for(case)
     hu = None
     if rule == "ct":
@@ -94,10 +104,15 @@ def scored_slices(slab: range) -> list[int]:
 
 
 def planes_of(
-    image: NDArray[np.generic], slices: Sequence[int], window: IntensityWindow, size: tuple[int, int]
+    image: NDArray[np.generic], slices: Sequence[int], windows: Windows, size: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Slices of an image [C, D, H, W] as a model of this size sees them: [S, C, h, w] in [0, 1]; NaN is black."""
-    return np.stack([_resized(np.nan_to_num(window.normalize(image[:, number])), size) for number in slices])
+    return np.stack([_resized(np.nan_to_num(_normalized(image[:, number], windows)), size) for number in slices])
+
+
+def _normalized(channels: NDArray[np.generic], windows: Windows) -> NDArray[np.float32]:
+    """Stored values [C, h, w] in [0, 1], each channel by its own window."""
+    return np.stack([window.normalize(channel) for window, channel in zip(windows, channels)])
 
 
 def known_boxes(case: Case, params: MedLockerParams) -> dict[int, list[Box]] | None:
@@ -133,7 +148,7 @@ def slabs(case: Case, boxes: dict[int, list[Box]] | None, params: MedLockerParam
 
 def spots_of(
     case: Case,
-    window: IntensityWindow,
+    windows: Windows,
     boxes: dict[int, list[Box]] | None,
     params: MedLockerParams,
     streams: RandomStreams,
@@ -142,7 +157,7 @@ def spots_of(
     logo = Logo.parse(params.logo)
     spots, missing = [], []
     for slab in slabs(case, boxes, params):
-        spot = _spot(case, window, slab, boxes or {}, logo, params, streams)
+        spot = _spot(case, windows, slab, boxes or {}, logo, params, streams)
         if spot is None:
             missing.append(f"{_slices(slab)}: {_NO_ROOM}, so no mark stands there")
         else:
@@ -158,7 +173,7 @@ def _slices(slab: range) -> str:
 
 def _spot(
     case: Case,
-    window: IntensityWindow,
+    windows: Windows,
     slab: range,
     boxes: dict[int, list[Box]],
     logo: Logo,
@@ -169,7 +184,7 @@ def _spot(
     name = f"{case.id}/{slab.start}"
     lesions = boxes_as_mask([box for number in slab for box in boxes.get(number, ())], shape)
     looked_at = scored_slices(slab)
-    gray = np.mean([window.normalize(case.image[:, number]).mean(axis=0) for number in looked_at], axis=0)
+    gray = np.mean([_normalized(case.image[:, number], windows).mean(axis=0) for number in looked_at], axis=0)
     foreground = foreground_of(np.nan_to_num(gray))
     nothing = np.zeros(shape, bool)
     for share in SIDES:
@@ -184,7 +199,7 @@ def _spot(
             lesions if params.lesions == "inside" and lesions.any() else None,
         )
         if places.any():
-            inks = _inks(case, window, looked_at, lesions if lesions.any() else foreground, scaled)
+            inks = _inks(case, windows, looked_at, lesions if lesions.any() else foreground, scaled)
             return Spot(name, slab, warped, inks, _nearest(places), share)
     return None
 
@@ -197,20 +212,25 @@ def _nearest(places: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _inks(
-    case: Case, window: IntensityWindow, slices: list[int], tissue: NDArray[np.bool_], logo: Logo
+    case: Case, windows: Windows, slices: list[int], tissue: NDArray[np.bool_], logo: Logo
 ) -> NDArray[np.float64]:
-    """White and black of the window, 5th and 95th percentile of the lesions (else tissue), the colors of the logo."""
+    """White and black of the window, 5th and 95th percentile of the lesions (else tissue), the colors of the logo.
+
+    Each as every channel has it. Channels that come from files of their own show no color: they get the logo's gray.
+    """
     channels = len(case.image)
     frame = (channels, *logo.matte.shape)
     values = case.image[:, slices][:, :, tissue].reshape(channels, -1).astype(np.float64)
-    limits = [np.full(channels, window.hi), np.full(channels, window.lo)]
-    shades = [np.clip(np.nanpercentile(values, p, axis=1), window.lo, window.hi) for p in (5, 95)]
-    inks = [np.broadcast_to(color[:, None, None], frame) for color in (*limits, *shades)]
+    lo, hi = np.array([(window.lo, window.hi) for window in windows], float).T
+    shades = [np.clip(np.nanpercentile(values, p, axis=1), lo, hi) for p in (5, 95)]
+    inks = [np.broadcast_to(color[:, None, None], frame) for color in (hi, lo, *shades)]
     if (logo.colors[:, logo.matte > 0] != 255).any():
-        colors = logo.colors if channels == 3 else np.broadcast_to(logo.colors.mean(axis=0), frame)
-        inks.append(window.lo + window.width * colors / 255.0)
+        in_color = channels == 3 and not case.channels
+        colors = logo.colors if in_color else np.broadcast_to(logo.colors.mean(axis=0), frame)
+        inks.append(lo[:, None, None] + (hi - lo)[:, None, None] * colors / 255.0)
     stored = np.stack(inks)
-    return stored if window.quantum is None else np.rint(stored)
+    on_grid = np.array([window.quantum is not None for window in windows])
+    return np.where(on_grid[:, None, None], np.rint(stored), stored)
 
 
 def _resized(planes: NDArray[np.floating], size: tuple[int, ...]) -> NDArray[np.float32]:
