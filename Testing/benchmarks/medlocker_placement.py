@@ -40,11 +40,11 @@ from MedUnlearnableLib.engine.medlocker.spots import Spot, spots_of
 from MedUnlearnableLib.engine.medlocker.targets import TargetModel
 from MedUnlearnableLib.engine.medlocker.training import DEVIATION, MEAN
 from MedUnlearnableLib.engine.streams import RandomStreams
-from MedUnlearnableLib.engine.window import IntensityWindow
+from MedUnlearnableLib.engine.window import IntensityWindow, Windows
 from numpy.typing import NDArray
 
 LOGO = "MED LOCK"
-WINDOWS = (IntensityWindow(0.0, 255.0, 1.0),)  # of the only channel
+WINDOW = IntensityWindow(0.0, 255.0, 1.0)
 STREAMS = RandomStreams.from_number(0)
 OPACITY = SearchSettings().opacity
 Marked = tuple[Spot, tuple[Mark, ...]]
@@ -73,17 +73,24 @@ def params(pictures: Pictures, logos: int) -> MedLockerParams:
     return MedLockerParams(logo=LOGO, logos=logos, boxes=boxes)
 
 
+def windows(case: Case) -> Windows:
+    return (WINDOW,) * len(case.image)
+
+
 def layouts(pictures: Pictures, logos: int) -> list[Spot]:
     chosen = params(pictures, logos)
     return [
-        spots_of(case, WINDOWS, {0: list(boxes)}, chosen, STREAMS)[0][0]
+        spots_of(case, windows(case), {0: list(boxes)}, chosen, STREAMS)[0][0]
         for case, boxes in zip(cases(pictures), pictures.boxes)
     ]
 
 
 def written(pictures: Pictures, marked: Sequence[Marked]) -> NDArray[np.uint8]:
     return np.stack(
-        [marked_image(case, [one], WINDOWS, "translucent", STREAMS)[:, 0] for case, one in zip(cases(pictures), marked)]
+        [
+            marked_image(case, [one], windows(case), "translucent", STREAMS)[:, 0]
+            for case, one in zip(cases(pictures), marked)
+        ]
     )
 
 
@@ -96,7 +103,7 @@ def named(model: TargetModel, images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def sites(pictures: Pictures, spots: Sequence[Spot], model: TargetModel) -> list[Any]:
     return [
-        spot.site(case, WINDOWS, int(label), model.size)
+        spot.site(case, windows(case), int(label), model.size)
         for spot, case, label in zip(spots, cases(pictures), pictures.labels)
     ]
 
@@ -137,7 +144,7 @@ def adv_watermark(pictures: Pictures, source: TargetModel) -> tuple[list[Marked]
     for number, (spot, case) in enumerate(zip(layouts(free, 1), cases(free))):
 
         def logits(mark: Mark, case: Case = case, spot: Spot = spot) -> NDArray[np.floating]:
-            image = marked_image(case, [(spot, (mark,))], WINDOWS, "translucent", STREAMS)[:, 0]
+            image = marked_image(case, [(spot, (mark,))], windows(case), "translucent", STREAMS)[:, 0]
             with torch.no_grad():
                 return source(torch.from_numpy(unit(image[np.newaxis])))[0].numpy()
 

@@ -273,7 +273,7 @@ def test_channels_of_different_files_are_marked_on_their_own_grids(mode, seed):
     assert protected.image[..., ~frames].tobytes() == two.image[..., ~frames].tobytes()
     ct, pet = protected.image
     assert np.array_equal(ct, np.rint(ct)) and ct.min() >= 0 and ct.max() <= 4095
-    assert np.any(pet != np.rint(pet)) and pet.max() <= two.image[1].max()  # inks of the CT are a hundred times as bright
+    assert np.any(pet != np.rint(pet)) and pet.max() <= two.image[1].max()  # CT inks are far brighter
     assert np.array_equal(pet == -1, two.image[1] == -1)
 
 
