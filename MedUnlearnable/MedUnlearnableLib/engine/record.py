@@ -48,9 +48,10 @@ class Record:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Record:
-        known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
-        lists = {name: tuple(known[name]) for name in ("window", "warnings", "channels") if name in known}
-        return cls(**{**known, **lists})
+        known: dict[str, Any] = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        for name in known.keys() & {"window", "warnings", "channels"}:
+            known[name] = tuple(known[name])
+        return cls(**known)
 
 
 @dataclass(frozen=True)
