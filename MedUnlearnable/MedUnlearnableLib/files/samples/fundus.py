@@ -48,8 +48,10 @@ _TRUNKS = tuple(
 )
 
 
-def synthetic_fundus(shape_ji: tuple[int, int] = (576, 576), seed: int = 0) -> Sample:
-    """A photograph of 13 x 13 mm of retina, RGB uint8."""
+def synthetic_fundus(
+    shape_ji: tuple[int, int] = (576, 576), seed: int = 0, lesions: tuple[int, int] = (16, 26)
+) -> Sample:
+    """A photograph of 13 x 13 mm of retina, RGB uint8. `lesions`: how many hemorrhages and hard exudates."""
     random = np.random.default_rng(seed)
     height, width = shape_ji
     spacing = (_FIELD_MM / width, _FIELD_MM / height)
@@ -60,7 +62,7 @@ def synthetic_fundus(shape_ji: tuple[int, int] = (576, 576), seed: int = 0) -> S
     for loss, turn in ((_ARTERY_LOSS, 0.16), (_VEIN_LOSS, -0.1)):
         thickness = _vessels(random, x, y, turn, 0.72 if loss is _ARTERY_LOSS else 1.0)
         picture *= 1 - thickness[..., np.newaxis] * np.array(loss, np.float32)
-    labels = _add_lesions(random, picture, x, y)
+    labels = _add_lesions(random, picture, x, y, lesions)
     inside = np.hypot(x, y)
     aperture = np.clip((_RADIUS_MM - inside) / 0.06, 0, 1)
     labels[inside > _RADIUS_MM - 0.1] = 0
@@ -149,11 +151,13 @@ def _stamp(thickness: Plane, px: float, py: float, half_width: float, x: Plane, 
     np.maximum(thickness[rows, columns], ball, out=thickness[rows, columns])
 
 
-def _add_lesions(random: np.random.Generator, picture: Plane, x: Plane, y: Plane) -> NDArray[np.uint8]:
+def _add_lesions(
+    random: np.random.Generator, picture: Plane, x: Plane, y: Plane, counts: tuple[int, int]
+) -> NDArray[np.uint8]:
     """Dark red blots scattered over the posterior pole, yellow flecks in a ring beside the macula; their labels."""
     labels = np.zeros(picture.shape[:2], np.uint8)
-    blots = [(*random.normal((-0.5, 0), (2.0, 2.2)), random.uniform(0.09, 0.26)) for _ in range(16)]
-    angles = random.uniform(-0.5, 3.6, 26)
+    blots = [(*random.normal((-0.5, 0), (2.0, 2.2)), random.uniform(0.09, 0.26)) for _ in range(counts[0])]
+    angles = random.uniform(-0.5, 3.6, counts[1])
     flecks = [
         (-1.5 + 1.0 * np.cos(a) + random.normal(0, 0.1), 1.1 + 0.8 * np.sin(a) + random.normal(0, 0.1), size)
         for a, size in zip(angles, random.uniform(0.05, 0.14, len(angles)))
