@@ -1,8 +1,9 @@
 """What undoes a mark: the pictures of a cell of medlocker_placement.py after common changes, and after removal.
 
 `python medlocker_robustness.py SET SOURCES ARM`: accuracy of every architecture on marked and on clean pictures after
-the same change. `inpainting` knows exactly which pixels bear the mark and fills them from around (biharmonic);
-`aware` is the same architecture trained with soft gray patches over its pictures. Both are expected to win.
+the same change. `inpainting` knows exactly which pixels bear the mark and fills them from around (biharmonic), so it is
+expected to win. `training that knows of marks` is the same architecture trained with soft gray patches over its
+pictures (`medlocker_targets.py SET_residual_marks` before); it knows of patches, not of this logo.
 """
 
 from __future__ import annotations
