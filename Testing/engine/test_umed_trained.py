@@ -14,7 +14,7 @@ from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
 from MedUnlearnableLib.engine.method import State, Workspace
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.streams import RandomStreams
-from MedUnlearnableLib.engine.umed import UMed, UMedParams, auto_profile, joint_training, noise
+from MedUnlearnableLib.engine.umed import UMed, UMedParams, joint_training, noise
 from MedUnlearnableLib.engine.umed.recipes import RECIPES
 from scipy import ndimage
 
@@ -240,11 +240,6 @@ def test_protect_before_fit_is_wrong_usage(pictures):
     method = UMed(UMedParams(profile="standard"), RandomStreams.from_number(0))
     with pytest.raises(UsageError, match="fit"):
         method.protect(pictures[0], on_cpu())
-
-
-def test_auto_takes_standard_for_a_cohort_and_instant_for_single_cases():
-    assert auto_profile(COUNT)[0] == "standard"
-    assert auto_profile(COUNT - 1) == ("instant", "15 cases are too few to train on; standard needs 16")
 
 
 def test_the_training_says_where_it_is(pictures):

@@ -37,7 +37,7 @@ METHODS = {
         name=umed.METHOD,
         profiles=umed.PROFILES,
         trained_profiles=umed.TRAINED_PROFILES,
-        auto_profile=lambda job: umed.auto_profile(len(job.cases)),
+        auto_profile=lambda job: ("instant", "no trained profile was measured to protect better so far"),
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,

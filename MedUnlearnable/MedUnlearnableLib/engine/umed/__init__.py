@@ -5,7 +5,7 @@ of it is our choice, and is marked as such.
 """
 
 from .method import UMed
-from .params import DEFAULT_EPSILON, METHOD, PROFILES, TEXTURE_FLOOR, TRAINED_PROFILES, UMedParams, auto_profile
+from .params import DEFAULT_EPSILON, METHOD, PROFILES, TEXTURE_FLOOR, TRAINED_PROFILES, UMedParams
 
 __all__ = [
     "DEFAULT_EPSILON",
@@ -15,5 +15,4 @@ __all__ = [
     "TRAINED_PROFILES",
     "UMed",
     "UMedParams",
-    "auto_profile",
 ]

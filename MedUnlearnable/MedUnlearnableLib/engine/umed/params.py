@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -73,12 +72,3 @@ class UMedParams:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> UMedParams:
         return cls(**{**values, "window": WindowSetting.parse(values["window"])})
-
-
-def auto_profile(case_count: int) -> tuple[str, str]:
-    """The profile that `auto` stands for, and why."""
-    if importlib.util.find_spec("torch") is None:
-        return "instant", "PyTorch is not installed, and only this profile does without"
-    if case_count < SMALLEST_COHORT:
-        return "instant", f"{case_count} cases are too few to train on; standard needs {SMALLEST_COHORT}"
-    return "standard", f"PyTorch is there, and {case_count} cases are enough to train on"
