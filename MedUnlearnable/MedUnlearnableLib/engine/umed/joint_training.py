@@ -21,7 +21,7 @@ from ..method import State, Workspace
 from ..networks import unet
 from ..streams import RandomStreams
 from ..team import Team
-from ..training import memory_format
+from ..training import autocast, memory_format
 from .noise import Ports, TrainedNoise
 from .plan import SURROGATE_DEPTH, Plan
 from .recipes import Recipe
@@ -78,7 +78,7 @@ class JointTraining:
             self.recipe.changes,
             self._torch_generator("augmentation" if self.team.leads else f"augmentation {self.team.rank}"),
         )
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with autocast(image):
             logits = self.surrogate(image.contiguous(memory_format=memory_format(image)))
         loss = segmentation_loss(logits.float(), label)
         loss.backward()
@@ -193,11 +193,10 @@ class JointTraining:
 
         Without the carrier: with it, the generators learned to strengthen it, and made nothing that survives a blur.
         """
-        import torch
 
         contour = batch["contour"][:, None]
         inputs = self.ports.inputs(self._z_scored(batch, batch["image"]), batch["classes"], contour)
-        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+        with autocast(inputs):
             noise = self.generators(inputs.contiguous(memory_format=memory_format(inputs)), contour)
         delta = batch["bound"] * mixed(noise, 0, self.recipe.carrier_share)
         quantum = _along(batch["quantum"], delta)
