@@ -12,27 +12,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import RECIPES, augment
-from .defenses import DEFENSES, defend
+from .augment import augment
 from .errors import Refused, UsageError
 from .networks import ARCHITECTURES, seeded_network
 from .progress import Progress
 from .scores import Interval, dsc, hd95, paired_bootstrap
 from .training import (
     TrainingSettings,
+    as_seen,
     autocast,
     memory_format,
+    names_of_test_cases,
     nan_to_none,
-    start_from,
+    placed,
+    refuse_unusable,
     train,
-    with_clean_cases,
     worst_case,
-    z_scored,
 )
 
 if TYPE_CHECKING:
@@ -47,24 +47,10 @@ class AttackSettings(TrainingSettings):
     """One attacker. The same settings, data, device and thread count repeat the result on the CPU."""
 
     architecture: str = "unet"  # one of networks.ARCHITECTURES
-    width: int = 16  # channels at full resolution
-    recipe: str = "plain"  # one of augment.RECIPES
-    defense: str = "none"  # one of defenses.DEFENSES, on training and test images
-    adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
-    window: tuple[float, float] = (0, 255)  # stored values
+    recipe: str = "plain"
     spacing_mm: tuple[float, ...] | None = None  # per side; None means 1
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in (("architecture", ARCHITECTURES), ("recipe", RECIPES), ("defense", DEFENSES)):
-            if getattr(self, name) not in known:
-                raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
-        if self.width < 1:
-            raise UsageError("width must be at least 1")
-        if not 0 <= self.adversarial_epsilon <= 1:
-            raise UsageError(
-                f"adversarial_epsilon is a share of the window from 0 to 1, not {self.adversarial_epsilon}"
-            )
+    known_architectures: ClassVar[Sequence[str]] = ARCHITECTURES
 
 
 @dataclass(frozen=True)
@@ -84,22 +70,15 @@ class AttackData:
     test_cases: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        refuse_unusable(self)
         for part in ("train", "test"):
-            images, labels, cases = (getattr(self, f"{part}_{what}") for what in ("images", "labels", "cases"))
-            if images.ndim not in (4, 5) or len(images) == 0:
-                raise Refused(f"{part} images must be [N, C, H, W] or [N, C, D, H, W], not {list(images.shape)}")
-            if not np.isfinite(images).all():
-                raise Refused(f"{part} images hold NaN or infinite values, which no network can be trained on")
+            images, labels = (getattr(self, f"{part}_{what}") for what in ("images", "labels"))
             if labels.shape != (len(images), *images.shape[2:]):
                 raise Refused(f"{part} labels {list(labels.shape)} do not fit images {list(images.shape)}")
-            if cases is not None and len(cases) != len(images):
-                raise Refused(f"{len(cases)} names of {part} cases do not fit {len(images)} images")
         if self.train_images.shape[1] != self.test_images.shape[1]:
             raise Refused("training and test images have different numbers of channels")
         if self.train_images.ndim != self.test_images.ndim:
             raise Refused("training and test images have different numbers of dimensions")
-        if self.clean_train_images is not None and self.clean_train_images.shape != self.train_images.shape:
-            raise Refused("clean and protected training images have different shapes")
         if not self.label_values:
             raise Refused("no training label has any foreground, so there is nothing to learn")
         if not np.isin(self.test_labels, self.label_values).any():
@@ -190,14 +169,12 @@ def attack(
 
     began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
-    protected = with_clean_cases(data.train_images, data.clean_train_images, data.train_cases, settings, generator)
-    (images, deviations), (test, _) = (_tensor(stored, settings) for stored in (protected, data.test_images))
+    images, test, reaches = as_seen(data, settings, generator)
     values = (0, *data.label_values)
-    network = _network(images, len(values), settings)
-    if pretrained is not None:
-        start_from(network, pretrained)
-    # What a share of the window is in the units of each z-scored image.
-    reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
+    network = seeded_network(
+        settings.seed, settings.architecture, images.shape[1], len(values), images.shape[2:], settings.width
+    )
+    network = placed(network, images, pretrained)
     indices = np.searchsorted(values, np.where(data.train_labels > 0, data.train_labels, 0))
     classes = torch.from_numpy(indices).to(images.device)
 
@@ -221,7 +198,7 @@ def attack(
         predictions = _predict(network, test, values)
         curve.append(CurvePoint(step, loss, _mean(score(dsc, predictions, data.test_labels))))
     distance = partial(hd95, spacing_mm=settings.spacing_mm or (1.0,) * (test.ndim - 2))
-    names = list(map(str, range(len(test)) if data.test_cases is None else data.test_cases))
+    names = names_of_test_cases(data)
     seen = slice(_TRAIN_SCORE_IMAGES)
     return AttackResult(
         settings=settings,
@@ -234,19 +211,6 @@ def attack(
         threads=torch.get_num_threads(),
         seconds=time.monotonic() - began,
     )
-
-
-def _tensor(images: NDArray[np.generic], settings: AttackSettings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Defended and z-scored, on the device, and the deviations."""
-    return z_scored(defend(settings.defense, images, settings.window), settings.device)
-
-
-def _network(images: torch.Tensor, classes: int, settings: AttackSettings) -> nn.Module:
-    network = seeded_network(
-        settings.seed, settings.architecture, images.shape[1], classes, images.shape[2:], settings.width
-    )
-    layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
-    return network.to(images.device, **layout)
 
 
 def segmentation_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

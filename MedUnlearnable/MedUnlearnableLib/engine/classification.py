@@ -11,27 +11,27 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .augment import RECIPES, augment_images
+from .augment import augment_images
 from .classifiers import CLASSIFIERS, seeded_classifier
-from .defenses import DEFENSES, defend
 from .errors import Refused, UsageError
 from .progress import Progress
 from .scores import Interval, area_under_roc, balanced_credits, paired_bootstrap
 from .training import (
     TrainingSettings,
+    as_seen,
     autocast,
     memory_format,
+    names_of_test_cases,
     nan_to_none,
-    start_from,
+    placed,
+    refuse_unusable,
     train,
-    with_clean_cases,
     worst_case,
-    z_scored,
 )
 
 if TYPE_CHECKING:
@@ -47,23 +47,9 @@ class ClassAttackSettings(TrainingSettings):
 
     batch_size: int = 64
     architecture: str = "cnn"  # one of classifiers.CLASSIFIERS
-    width: int = 16  # channels at the first level
-    recipe: str = "shift_flip"  # one of augment.RECIPES
-    defense: str = "none"  # one of defenses.DEFENSES, on training and test images
-    adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
-    window: tuple[float, float] = (0, 255)  # stored values
+    recipe: str = "shift_flip"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in (("architecture", CLASSIFIERS), ("recipe", RECIPES), ("defense", DEFENSES)):
-            if getattr(self, name) not in known:
-                raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
-        if self.width < 1:
-            raise UsageError("width must be at least 1")
-        if not 0 <= self.adversarial_epsilon <= 1:
-            raise UsageError(
-                f"adversarial_epsilon is a share of the window from 0 to 1, not {self.adversarial_epsilon}"
-            )
+    known_architectures: ClassVar[Sequence[str]] = CLASSIFIERS
 
 
 @dataclass(frozen=True)
@@ -84,20 +70,13 @@ class ClassAttackData:
     test_cases: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
+        refuse_unusable(self)
         for part in ("train", "test"):
-            images, classes, cases = (getattr(self, f"{part}_{what}") for what in ("images", "classes", "cases"))
-            if images.ndim not in (4, 5) or len(images) == 0:
-                raise Refused(f"{part} images must be [N, C, H, W] or [N, C, D, H, W], not {list(images.shape)}")
-            if not np.isfinite(images).all():
-                raise Refused(f"{part} images hold NaN or infinite values, which no network can be trained on")
+            images, classes = (getattr(self, f"{part}_{what}") for what in ("images", "classes"))
             if classes.ndim not in (1, 2) or len(classes) != len(images):
                 raise Refused(f"{part} classes {list(classes.shape)} do not fit images {list(images.shape)}")
-            if cases is not None and len(cases) != len(images):
-                raise Refused(f"{len(cases)} names of {part} cases do not fit {len(images)} images")
         if self.train_images.shape[1:] != self.test_images.shape[1:]:
             raise Refused("training and test images have different shapes; resize them alike")
-        if self.clean_train_images is not None and self.clean_train_images.shape != self.train_images.shape:
-            raise Refused("clean and protected training images have different shapes")
         if self.train_classes.shape[1:] != self.test_classes.shape[1:]:
             raise Refused("training and test classes have different numbers of columns")
         if not self.several and len(np.unique(self.train_classes)) < 2:
@@ -165,22 +144,15 @@ def attack_classes(
 
     began = time.monotonic()
     generator = torch.Generator().manual_seed(settings.seed)
-    protected = with_clean_cases(data.train_images, data.clean_train_images, data.train_cases, settings, generator)
-    images, deviations = z_scored(defend(settings.defense, protected, settings.window), settings.device)
-    test, _ = z_scored(defend(settings.defense, data.test_images, settings.window), settings.device)
+    images, test, reaches = as_seen(data, settings, generator)
     values = np.unique(data.train_classes)
     targets = _targets(data.train_classes, values, data.several).to(images.device)
     outputs = data.train_classes.shape[1] if data.several else len(values)
     network = seeded_classifier(
         settings.seed, settings.architecture, images.shape[1], outputs, images.shape[2:], settings.width
     )
-    layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
-    network = network.to(images.device, **layout)
-    if pretrained is not None:
-        start_from(network, pretrained)
+    network = placed(network, images, pretrained)
     loss_of = class_loss(data.several)
-    # What a share of the window is in the units of each z-scored image.
-    reaches = settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
 
     def batch_loss(picked: torch.Tensor) -> torch.Tensor:
         at = picked.to(images.device)
@@ -196,7 +168,7 @@ def attack_classes(
         curve.append(ClassCurvePoint(step, loss, float(credits.mean())))
     answers = _answers(logits, values, data.several)
     seen = _answers(_predict(network, images), values, data.several)
-    names = list(map(str, range(len(test)) if data.test_cases is None else data.test_cases))
+    names = names_of_test_cases(data)
     cases = tuple(dict.fromkeys(names))
     return ClassAttackResult(
         settings=settings,

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .augment import RECIPES
+from .defenses import DEFENSES, defend
 from .errors import MedUnlearnableError, Refused, UsageError
 from .progress import Progress
 
@@ -36,29 +38,110 @@ class TrainingSettings:
     device: str = "cpu"
     curve_points: int = 4  # tests on the way, the last one after the last step
     clean_share: float = 0.0  # share of training cases the attacker has unprotected, 0 to 1
+    architecture: str = ""  # one of `known_architectures`
+    width: int = 16  # channels at full resolution
+    recipe: str = "none"  # one of augment.RECIPES
+    defense: str = "none"  # one of defenses.DEFENSES, on training and test images
+    adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
+    window: tuple[float, float] = (0, 255)  # stored values
+
+    known_architectures: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         if min(self.steps, self.batch_size, self.curve_points) < 1:
             raise UsageError("steps, batch_size and curve_points must be at least 1")
         if not 0 <= self.clean_share <= 1:
             raise UsageError(f"clean_share is a share from 0 to 1, not {self.clean_share}")
+        for name, known in (
+            ("architecture", self.known_architectures),
+            ("recipe", RECIPES),
+            ("defense", DEFENSES),
+        ):
+            if getattr(self, name) not in known:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
+        if self.width < 1:
+            raise UsageError("width must be at least 1")
+        if not 0 <= self.adversarial_epsilon <= 1:
+            raise UsageError(
+                f"adversarial_epsilon is a share of the window from 0 to 1, not {self.adversarial_epsilon}"
+            )
 
 
-def with_clean_cases(
-    protected: NDArray[np.generic],
-    clean: NDArray[np.generic] | None,
-    cases: Sequence[str] | None,
-    settings: TrainingSettings,
-    generator: torch.Generator,
+class AttackImages(Protocol):
+    """What the data of every attack hold: stored images [N, C, *sides], and the case of each; None: a case each."""
+
+    @property
+    def train_images(self) -> NDArray[np.generic]: ...  # protected
+
+    @property
+    def test_images(self) -> NDArray[np.generic]: ...  # clean
+
+    @property
+    def clean_train_images(self) -> NDArray[np.generic] | None: ...
+
+    @property
+    def train_cases(self) -> Sequence[str] | None: ...
+
+    @property
+    def test_cases(self) -> Sequence[str] | None: ...
+
+
+def refuse_unusable(data: AttackImages) -> None:
+    """Images that no network can be trained on, and names that do not fit them."""
+    for part in ("train", "test"):
+        images, cases = (getattr(data, f"{part}_{what}") for what in ("images", "cases"))
+        if images.ndim not in (4, 5) or len(images) == 0:
+            raise Refused(f"{part} images must be [N, C, H, W] or [N, C, D, H, W], not {list(images.shape)}")
+        if not np.isfinite(images).all():
+            raise Refused(f"{part} images hold NaN or infinite values, which no network can be trained on")
+        if cases is not None and len(cases) != len(images):
+            raise Refused(f"{len(cases)} names of {part} cases do not fit {len(images)} images")
+    if data.clean_train_images is not None and data.clean_train_images.shape != data.train_images.shape:
+        raise Refused("clean and protected training images have different shapes")
+
+
+def names_of_test_cases(data: AttackImages) -> list[str]:
+    """The case of each test image."""
+    return list(map(str, range(len(data.test_images)) if data.test_cases is None else data.test_cases))
+
+
+def as_seen(
+    data: AttackImages, settings: TrainingSettings, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Training and test images as the attacker has them, defended and z-scored on the device, and his reach.
+
+    Training images are clean in the share of cases he has clean. The reach of adversarial training is given in the
+    units of each z-scored training image, [N, C, 1, ...].
+    """
+    protected = _with_clean_cases(data, settings, generator)
+    (train, deviations), (test, _) = (
+        z_scored(defend(settings.defense, stored, settings.window), settings.device)
+        for stored in (protected, data.test_images)
+    )
+    return train, test, settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
+
+
+def placed(network: nn.Module, images: torch.Tensor, pretrained: Mapping[str, torch.Tensor] | None) -> nn.Module:
+    """The network where and as the images lie in memory, with its own or with pretrained weights."""
+    layout: dict[str, Any] = {"memory_format": memory_format(images)}  # torch's own stubs do not know this argument
+    network = network.to(images.device, **layout)
+    if pretrained is not None:
+        start_from(network, pretrained)
+    return network
+
+
+def _with_clean_cases(
+    data: AttackImages, settings: TrainingSettings, generator: torch.Generator
 ) -> NDArray[np.generic]:
     """The protected images, with the share of cases that the attacker has clean put in their place."""
     import torch
 
+    protected, clean = data.train_images, data.clean_train_images
     if settings.clean_share == 0:
         return protected
     if clean is None:
         raise UsageError("clean_share needs the clean training images")
-    names = np.asarray(cases if cases is not None else range(len(protected)))
+    names = np.asarray(data.train_cases if data.train_cases is not None else range(len(protected)))
     different = np.unique(names)
     wanted = round(settings.clean_share * len(different))
     if wanted == 0:
