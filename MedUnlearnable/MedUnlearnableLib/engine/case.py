@@ -137,6 +137,11 @@ class Case:
             for number, channel in enumerate(self.channels)
         )
 
+    def refuse_constant(self) -> None:
+        """Raises `Refused` where every channel holds one single value."""
+        if all(channel.min() == channel.max() for channel in self.image):
+            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+
     @property
     def has_foreground(self) -> bool:
         return any(bool(layer.any()) for layer in self.segments)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from .case import Case
+from .quality import Quality
+from .window import Windows
+from .window_rules import channel_figures, units_of
 
 FORMAT = "medunlearnable-record/1"
 NOT_FOR_DIAGNOSIS = "derived image, not for diagnosis; protected is not de-identified"
@@ -42,6 +47,50 @@ class Record:
     channels: tuple[dict[str, Any], ...] = ()
     notice: str = NOT_FOR_DIAGNOSIS
     format: str = field(default=FORMAT)
+
+    @classmethod
+    def of(
+        cls,
+        case: Case,
+        image: NDArray[Any],
+        windows: Windows,
+        budgets: Sequence[float],
+        quality: Quality,
+        *,
+        method: str,
+        profile: str,
+        parameters: dict[str, Any],
+        seed_id: str,
+        seconds: float,
+        warnings: Sequence[str],
+        burned_in: bool = False,
+    ) -> Record:
+        """Of a case that has become `image`; `warnings` are the method's, those of the source come first.
+
+        `windows` and `budgets` (stored units) by channel; both are empty where nothing was to be changed.
+        """
+        return cls(
+            case=case.id,
+            state="protected" if quality.share_changed else "unchanged",
+            method=method,
+            profile=profile,
+            version=__version__,
+            parameters=parameters,
+            seed_id=seed_id,
+            window=(windows[0].lo, windows[0].hi) if windows else (0.0, 0.0),
+            units=units_of(case),
+            budget=max(budgets, default=0.0),
+            psnr_db=quality.psnr_db,
+            ssim=quality.ssim,
+            max_change=quality.max_change,
+            max_change_physical=quality.physical(case),
+            share_changed=quality.share_changed,
+            voxels_sha256=voxels_sha256(image),
+            seconds=seconds,
+            warnings=case.warnings + tuple(warnings),
+            burned_in=burned_in,
+            channels=channel_figures(case, windows, budgets, quality.channel_changes),
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ..case import Case, CaseSource
 from ..errors import Refused
 from ..method import State, Workspace
 from ..quality import measure
-from ..record import Protected, Record, voxels_sha256
+from ..record import Protected, Record
 from ..streams import RandomStreams
 from ..window import Windows
-from ..window_rules import channel_figures, units_of
 from .candidates import Site
 from .cohort import label_of, predictions
 from .gradcam import looked_at
@@ -93,8 +91,7 @@ class MedLocker:
         """One marked case. Refuses a constant image and one whose lesions leave no room for a logo."""
         workspace = workspace or Workspace()
         started = time.perf_counter()
-        if all(channel.min() == channel.max() for channel in case.image):
-            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+        case.refuse_constant()
         if self.params.profile == "instant":
             layout = self._layout(case, "")
             image, marked, report = self._random(layout)
@@ -257,27 +254,19 @@ class MedLocker:
     def _record(self, layout: _Layout, image: NDArray[Any], report: dict[str, Any], workspace: Workspace) -> Record:
         case, windows = layout.case, layout.windows
         quality = measure(case.image, image, windows, workspace.progress)
-        return Record(
-            case=case.id,
-            state="protected" if quality.share_changed else "unchanged",
+        return Record.of(
+            case,
+            image,
+            windows,
+            quality.channel_changes,  # a visible mark has no budget
+            quality,
             method=METHOD,
             profile=self.params.profile,
-            version=__version__,
             parameters={**self.params.public, **report},
             seed_id=self.streams.seed_id,
-            window=(windows[0].lo, windows[0].hi),
-            units=units_of(case),
-            budget=quality.max_change,  # a visible mark has no budget
-            psnr_db=quality.psnr_db,
-            ssim=quality.ssim,
-            max_change=quality.max_change,
-            max_change_physical=quality.physical(case),
-            share_changed=quality.share_changed,
-            voxels_sha256=voxels_sha256(image),
             seconds=0.0,
-            warnings=case.warnings + tuple(layout.warnings),
+            warnings=layout.warnings,
             burned_in=True,
-            channels=channel_figures(case, windows, quality.channel_changes, quality.channel_changes),
         )
 
 

@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ..case import Case, CaseSource, Classes
 from ..errors import Refused
 from ..method import State, Workspace
 from ..progress import Progress
 from ..quality import Quality, measure
-from ..record import Protected, Record, voxels_sha256
+from ..record import Protected, Record
 from ..streams import RandomStreams
 from ..window import FEW_LEVELS, Windows
-from ..window_rules import HuHistogram, channel_figures, units_of, windows_of
+from ..window_rules import HuHistogram, windows_of
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
@@ -83,8 +82,7 @@ class SALM:
         workspace = workspace or Workspace()
         started = time.perf_counter()
         classes = self._classes_of(case)
-        if all(channel.min() == channel.max() for channel in case.image):
-            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+        case.refuse_constant()
         windows = self.windows(case)
         budgets = self._budgets(windows)  # refuses here, before any work
         image = self._perturbed(case, classes, windows, workspace)
@@ -335,26 +333,18 @@ class SALM:
         image: NDArray[Any],
         seconds: float,
     ) -> Record:
-        return Record(
-            case=case.id,
-            state="protected" if quality.share_changed else "unchanged",
+        return Record.of(
+            case,
+            image,
+            windows,
+            budgets,
+            quality,
             method=METHOD,
             profile=self.params.profile,
-            version=__version__,
             parameters=self.params.to_json(),
             seed_id=self.streams.seed_id,
-            window=(windows[0].lo, windows[0].hi),
-            units=units_of(case),
-            budget=max(budgets),
-            psnr_db=quality.psnr_db,
-            ssim=quality.ssim,
-            max_change=quality.max_change,
-            max_change_physical=quality.physical(case),
-            share_changed=quality.share_changed,
-            voxels_sha256=voxels_sha256(image),
             seconds=seconds,
-            warnings=case.warnings + _advice(case, windows, budgets, quality),
-            channels=channel_figures(case, windows, budgets, quality.channel_changes),
+            warnings=_advice(case, windows, budgets, quality),
         )
 
 

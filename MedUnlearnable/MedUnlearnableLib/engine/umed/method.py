@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ..carrier import Carrier
 from ..case import Case, CaseSource
 from ..errors import Refused, UsageError
@@ -24,10 +23,10 @@ from ..masks import contour_and_interior, slabs_around
 from ..method import State, Workspace
 from ..progress import Progress
 from ..quality import Quality, measure
-from ..record import Protected, Record, voxels_sha256
+from ..record import Protected, Record
 from ..streams import RandomStreams
 from ..window import FEW_LEVELS, Windows
-from ..window_rules import HuHistogram, channel_figures, units_of, window_of, windows_of
+from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .cohort import Cohort, Survey
 from .joint_training import JointTraining, keep, mixed, run
 from .noise import Ports, TrainedNoise
@@ -76,8 +75,7 @@ class UMed:
             raise Refused("there is no segmentation, and UMed needs one; give the labels")
         if not case.has_foreground:
             return self._unchanged(case)
-        if all(channel.min() == channel.max() for channel in case.image):
-            raise Refused("the image is constant, so there is nothing to protect; leave it out")
+        case.refuse_constant()
         windows = self.windows(case)
         budgets = self._budgets(windows)  # refuses here, before any work
         image = self._perturbed(case, windows, workspace)
@@ -224,8 +222,7 @@ class UMed:
             "no segment holds a voxel, so the case stays as it is: a clean copy weakens the protection of the others"
         )
         nothing = Quality(psnr_db=None, ssim=1.0, max_change=0.0, share_changed=0.0)
-        record = self._record(case, (), [], nothing, case.image, 0.0, (warning,))
-        return Protected(case, case.image, replace(record, state="unchanged"))
+        return Protected(case, case.image, self._record(case, (), [], nothing, case.image, 0.0, (warning,)))
 
     def _record(
         self,
@@ -239,26 +236,18 @@ class UMed:
     ) -> Record:
         if windows:
             warnings += _advice(case, windows, budgets, quality)
-        return Record(
-            case=case.id,
-            state="protected" if quality.share_changed else "unchanged",
+        return Record.of(
+            case,
+            image,
+            windows,
+            budgets,
+            quality,
             method=METHOD,
             profile=self.params.profile,
-            version=__version__,
             parameters=self.params.to_json(),
             seed_id=self.streams.seed_id,
-            window=(windows[0].lo, windows[0].hi) if windows else (0.0, 0.0),
-            units=units_of(case),
-            budget=max(budgets, default=0.0),
-            psnr_db=quality.psnr_db,
-            ssim=quality.ssim,
-            max_change=quality.max_change,
-            max_change_physical=quality.physical(case),
-            share_changed=quality.share_changed,
-            voxels_sha256=voxels_sha256(image),
             seconds=seconds,
-            warnings=case.warnings + warnings,
-            channels=channel_figures(case, windows, budgets, quality.channel_changes),
+            warnings=warnings,
         )
 
 
