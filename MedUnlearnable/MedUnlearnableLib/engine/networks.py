@@ -108,12 +108,12 @@ def _double_convolution(dimensions: int, in_channels: int, out_channels: int) ->
     from torch import nn
 
     convolution = nn.Conv2d if dimensions == 2 else nn.Conv3d
-    norm = nn.InstanceNorm2d if dimensions == 2 else nn.InstanceNorm3d
+    norm = _instance_norm_class()
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
         layers += [
             convolution(channels, out_channels, kernel_size=3, padding=1, bias=False),
-            norm(out_channels, affine=True),
+            norm(out_channels),
             nn.LeakyReLU(0.01, inplace=True),
         ]
     return nn.Sequential(*layers)
@@ -156,6 +156,31 @@ def _skip_class() -> type[nn.Module]:
             return torch.cat([features, self.inner(features)], dim=1)
 
     return Skip
+
+
+@cache
+def _instance_norm_class() -> type[nn.Module]:
+    import torch
+    from torch import nn
+    from torch.nn.functional import batch_norm
+
+    class InstanceNorm(nn.Module):
+        """Mean 0 and deviation 1 in each channel of each image (Ulyanov et al., arXiv 1607.08022), then a scale.
+
+        Batch norm of one image at a time: it stays channels last, where torch's own instance norm copies every image
+        to another layout and back, a third of the time of a training step on a CPU (measured).
+        """
+
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(channels))
+            self.bias = nn.Parameter(torch.zeros(channels))
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            one_by_one = features.split(1)
+            return torch.cat([batch_norm(one, None, None, self.weight, self.bias, training=True) for one in one_by_one])
+
+    return InstanceNorm
 
 
 @cache
