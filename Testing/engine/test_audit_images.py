@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from MedUnlearnableLib.engine.audit.change import case_windows, measure_change
-from MedUnlearnableLib.engine.audit.cohort import Slices, assemble, slices_of
+from MedUnlearnableLib.engine.audit.cohort import Samples, assemble, slices_of, volume_of
 from MedUnlearnableLib.engine.audit.texture import LEVELS, texture_features
 from MedUnlearnableLib.engine.case import Case, Channel, Classes, Geometry, Units
 from MedUnlearnableLib.engine.errors import Refused
@@ -184,8 +184,48 @@ def test_classes_come_from_the_slices_that_have_one():
     assert np.array_equal(slices.clean[:, 0], case.image[0, :8])
     large = volume(shape=(12, 160, 140), classes=case.classes)
     assert slices_of(large, large, (WINDOW,), most=99, side=20).clean.shape == (8, 1, 128, 112)
-    with pytest.raises(Refused, match="several classes"):
-        slices_of(volume(classes=Classes(("x",), shown, True)), case, (WINDOW,), 9, 20)
+
+
+def test_samples_of_several_classes_are_columns_and_each_combination_is_on_both_sides():
+    shown = tuple([(0, 2), (), (1,), None][k % 4] for k in range(12))
+    case = volume(classes=Classes(("x", "y", "z"), shown, True))
+    slices = slices_of(case, case, (WINDOW,), most=99, side=20)
+    assert slices.targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]] * 3
+    cases = []
+    for number in range(40):
+        classes = Classes(("x", "y"), (((0,), (1,), (0, 1), ())[number % 4],), True)
+        picture = replace(volume(number, shape=(1, 12, 12)), classes=classes, segments=())
+        cases.append(slices_of(picture, picture, (WINDOW,), most=1, side=20))
+    made = assemble(cases, np.random.default_rng(0))
+    assert (made.floor, made.is_segmentation) == (0.5, False)
+    assert {tuple(row) for row in made.targets[made.test]} == {(1, 0), (0, 1), (1, 1), (0, 0)}
+
+
+def test_a_volume_is_cropped_around_its_segments_or_reduced_where_it_has_a_class():
+    case = volume()
+    cropped = volume_of(case, case, (WINDOW,), side=16)
+    assert cropped.clean.shape == (1, 1, 12, 16, 16)
+    assert cropped.targets.sum() == (case.segments[0] > 0).sum()
+    assert np.array_equal(cropped.clean[0, 0, :, 2, 2], case.image[0, :, 18, 22])
+    whole = volume(classes=Classes(("x", "y"), ((1,),)))
+    reduced = volume_of(whole, whole, (WINDOW,), side=20)
+    assert (reduced.clean.shape, reduced.targets.tolist()) == ((1, 1, 6, 20, 18), [1])
+
+
+def test_what_is_flat_or_has_classes_by_slice_is_no_volume():
+    flat, empty, by_slice = volume(shape=(7, 40, 40)), volume(), volume(classes=Classes(("x", "y"), ((0,),) * 12))
+    empty = replace(empty, segments=(np.zeros_like(empty.segments[0]),))
+    for case in (flat, empty, by_slice):
+        assert volume_of(case, case, (WINDOW,), side=16) is None
+
+
+def test_volumes_are_held_out_by_case_and_too_few_are_refused():
+    made = assemble([volume_of(volume(n), volume(n), (WINDOW,), 16) for n in range(12)], np.random.default_rng(0))
+    assert made.clean.shape == made.label_free.shape == (12, 1, 12, 16, 16)
+    assert (made.by_case, made.test_cases) == (True, 4)
+    assert 0.9 < made.trivial <= 1
+    with pytest.raises(Refused, match="5 volumes to train on and 2 to test on"):
+        assemble([volume_of(volume(n), volume(n), (WINDOW,), 16) for n in range(7)], np.random.default_rng(0))
 
 
 def test_overlapping_segments_and_invalid_voxels_do_no_harm():
@@ -205,7 +245,7 @@ def cohort(count, slices=10, classes=None):
     for number in range(count):
         targets = np.ones((slices, 8, 8), np.int64) if classes is None else np.full(slices, classes[number])
         images = np.full((slices, 1, 8, 8), number, np.float32)
-        made.append(Slices(f"c{number:03}", images, images + 1, targets))
+        made.append(Samples(f"c{number:03}", images, images + 1, targets))
     return assemble(made, np.random.default_rng(0))
 
 
@@ -250,7 +290,7 @@ def test_a_single_picture_is_too_little():
 def test_images_of_different_size_are_padded_alike():
     sizes = [(8, 8), (10, 6), (7, 12), (9, 9)] * 4
     cases = [
-        Slices(
+        Samples(
             f"c{n:02}", np.ones((3, 1, h, w), np.float32), np.ones((3, 1, h, w), np.float32), np.ones((3, h, w), int)
         )
         for n, (h, w) in enumerate(sizes)
@@ -263,7 +303,7 @@ def test_images_of_different_size_are_padded_alike():
 
 def test_gray_and_color_together_are_refused():
     gray, color = (np.ones((6, channels, 8, 8), np.float32) for channels in (1, 3))
-    cases = [Slices(str(n), image, image, np.ones((6, 8, 8), int)) for n, image in enumerate((gray, color))]
+    cases = [Samples(str(n), image, image, np.ones((6, 8, 8), int)) for n, image in enumerate((gray, color))]
     with pytest.raises(Refused, match="gray and some have colors"):
         assemble(cases, np.random.default_rng(0))
 

@@ -55,15 +55,17 @@ def attack_results(protected_score, problem="MONAI is missing"):
     for arm in ARMS:
         score = protected_score if arm == PROTECTED else 0.8
         curve = [(10, 1.0, score / 2), (20, 0.5, score)]
-        tested.by_arm[arm].append(CellResult(arm, 0, 20, score, 0.9, ["a"] * 30, [score] * 30, curve, 3.0))
+        labels = {"1": score, "2": float("nan")}
+        tested.by_arm[arm].append(CellResult(arm, 0, 20, score, 0.9, ["a"] * 30, [score] * 30, curve, 3.0, labels))
     broken = ConditionResults(others[0], problem=problem)
     random = np.random.default_rng(0)
     verdicts = [judge(results, 0.0, 0.2, random) for results in (tested, broken)]
     left_out = [condition.name for condition in others[1:]]
-    doubts = reservations(verdicts, 30, True, small=True)
+    doubts = reservations(verdicts[0], True, small=True)
     return {
         "task": "segmentation", "score": "DSC", "floor": 0.0, "trivial": 0.2, "split": "by case", "train_images": 70,
-        "test_images": 30, "test_cases": 30, "image_pixels": [20, 20], "device": "cpu",
+        "test_images": 30, "test_cases": 30, "image_pixels": [20, 20],
+        "volumes": {"train": 7, "test": 3, "voxels": [9, 9, 9]}, "device": "cpu",
         "effort": {"width": 8, "fit_seconds": 40.0},
         "summary": summarize(verdicts, doubts, left_out).to_json(),
         "verdicts": [verdict.to_json() for verdict in verdicts],
@@ -119,7 +121,9 @@ def test_the_verdict_is_plain_and_says_what_it_is_worth():
         "Training from scratch fails on the protected images",
         "Indicative only:",
         "the attackers are small",
-        "not every attacker was trained with 3 seeds",
+        "training from scratch was done with 1 of 3 seeds",
+        "7 crops of 9x9x9 voxels",
+        "training from scratch: label 2",
         "Holds against",
         "Cannot be told",
         "Not tested",

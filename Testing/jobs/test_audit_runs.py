@@ -85,6 +85,7 @@ def test_its_verdict_is_indicative_and_says_what_was_left_out(audited: Any) -> N
     summary = results(audited[0])["attack"]["summary"]
     assert summary["indicative_only"]
     assert "the attackers are small and train for a short time" in summary["reservations"]
+    assert "training from scratch was done with 1 of 3 seeds" in summary["reservations"]
     assert "blur: there was no time" in summary["not_tested"]
 
 

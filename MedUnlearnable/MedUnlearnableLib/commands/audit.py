@@ -110,3 +110,5 @@ def _say_verdict(results: dict[str, Any]) -> None:
             say(f"{title}: {', '.join(names)}")
     if summary["indicative_only"]:
         say(f"Indicative only: {'; '.join(summary['reservations'])}.")
+    elif summary["few"]:
+        say(f"Indicative only, by fewer than 3 seeds or 20 test cases: {', '.join(summary['few'])}.")

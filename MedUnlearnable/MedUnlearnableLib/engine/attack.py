@@ -119,6 +119,11 @@ class AttackResult:
         return _mean(self.dsc_by_case)
 
     @property
+    def dsc_by_label(self) -> dict[int, float]:
+        """Mean over the cases that were scored."""
+        return {label: _mean(column) for label, column in zip(self.labels, zip(*self.dsc_by_case))}
+
+    @property
     def dsc_of_cases(self) -> NDArray[np.float64]:
         """[cases], mean over labels; the unit of `compare`."""
         return np.array([_mean(scores) for scores in self.dsc_by_case])

@@ -107,7 +107,7 @@ class ClassAttackResult:
     balanced_accuracy: float  # mean recall of the classes
     accuracy: float
     auc: float  # mean over classes, each against the others
-    train_accuracy: float  # on protected training images; low means the training failed, not that protection works
+    train_accuracy: float  # balanced, on protected training images; low: the training failed, not: protection works
     cases: tuple[str, ...]
     credit_by_case: list[float]  # its mean is the balanced accuracy; the unit of `compare_classifiers`
     curve: list[ClassCurvePoint] = field(default_factory=list)
@@ -175,7 +175,7 @@ def attack_classes(
         balanced_accuracy=float(credits.mean()),
         accuracy=float((answers == data.test_classes).mean()),
         auc=_auc(logits, data.test_classes, values, data.several),
-        train_accuracy=float((seen == data.train_classes).mean()),
+        train_accuracy=float(balanced_credits(seen, data.train_classes).mean()),
         cases=cases,
         credit_by_case=_credit_by_case(names, cases, credits),
         curve=curve,

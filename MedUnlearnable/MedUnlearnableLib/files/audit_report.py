@@ -124,6 +124,8 @@ def _verdict(summary: Mapping[str, Any]) -> str:
     only = ""
     if summary["indicative_only"]:
         only = f"<p><b>Indicative only:</b> {escape('; '.join(summary['reservations']))}.</p>"
+    elif summary["few"]:
+        only = f"<p>Indicative only, by fewer than 3 seeds or 20 test cases: {escape(', '.join(summary['few']))}.</p>"
     rows = [
         _listed("Holds against", summary["holds"], "holds"),
         _listed("Weakened by", summary["weakened"], "weakened"),
@@ -157,6 +159,7 @@ def _attack(attack: Mapping[str, Any]) -> str:
         f"{effort['fit_seconds']:.0f} s each, on {attack['device']}. The score is the {attack['score']}; "
         f"an answer that never looks has {attack['trivial']:.2f}. Each condition has its clean row and the label-free "
         "control: the same noise, but of another image and in another place, so that it knows no label."
+        f"{_volumes_text(attack['volumes'])}"
     )
     header = ("condition", "clean", "label-free", "protected", "lost of clean", "beyond the control", "verdict", "runs")
     return (
@@ -164,15 +167,22 @@ def _attack(attack: Mapping[str, Any]) -> str:
         f"{_table(header, map(_attack_row, verdicts))}"
         "<p>Lost: share of what the attacker can do on clean data, with its 95 % interval over test cases. The verdict "
         "goes by the lower limit, the smaller of both columns: from 50 % on it holds, from 10 % on it is weakened.</p>"
-        f"{_curves(attack, scored)}"
+        f"{_labels(attack, scored)}{_curves(attack, scored)}"
     )
 
 
 def _attack_row(verdict: Mapping[str, Any]) -> list[str]:
     scores = [_number(verdict["scores"].get(arm)) for arm in (CLEAN, LABEL_FREE, PROTECTED)]
     runs = f"{verdict['seeds']} x {verdict['steps']} steps" if verdict["seeds"] else "-"
-    word = verdict["word"]
-    return [verdict["condition"], *scores, _interval(verdict["lost"]), _interval(verdict["caused"]), word, runs]
+    shares = _interval(verdict["lost"]), _interval(verdict["caused"])
+    return [verdict["condition"], *scores, *shares, verdict["wording"], runs]
+
+
+def _volumes_text(volumes: Mapping[str, Any] | None) -> str:
+    if volumes is None:
+        return ""
+    size = "x".join(map(str, volumes["voxels"]))
+    return f" Networks for volumes train on {volumes['train']} crops of {size} voxels; {volumes['test']} are held out."
 
 
 def _interval(interval: Mapping[str, float] | None) -> str:
@@ -188,6 +198,25 @@ def _bars(verdicts: Sequence[Mapping[str, Any]], score: str) -> str:
         for arm, color in _COLORS.items()
     ]
     return bar_chart([verdict["condition"] for verdict in verdicts], series, 1.0, f"{score} by condition")
+
+
+def _labels(attack: Mapping[str, Any], scored: Sequence[Mapping[str, Any]]) -> str:
+    """The score of each label under each condition, where there are several labels; means over seeds."""
+    rows, score = [], attack["score"]
+    for verdict in scored:
+        cells = attack["cells"][verdict["condition"]]
+        for label in cells[0]["score_by_label"]:
+            means = (_mean_of_label(cells, arm, label) for arm in (CLEAN, LABEL_FREE, PROTECTED))
+            rows.append([f"{verdict['condition']}: label {label}", *map(_number, means)])
+    if len(rows) <= len(scored):
+        return ""
+    return f"<h3>Labels</h3>{_table((f'{score} by label', 'clean', 'label-free', 'protected'), rows)}"
+
+
+def _mean_of_label(cells: Sequence[Mapping[str, Any]], arm: str, label: str) -> float | None:
+    scores = [cell["score_by_label"][label] for cell in cells if cell["arm"] == arm]
+    known = [score for score in scores if score is not None]
+    return statistics.mean(known) if known else None
 
 
 def _curves(attack: Mapping[str, Any], scored: Sequence[Mapping[str, Any]]) -> str:

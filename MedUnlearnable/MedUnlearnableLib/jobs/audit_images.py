@@ -11,9 +11,9 @@ import numpy as np
 
 from ..engine.audit.budget import Effort
 from ..engine.audit.change import case_windows, measure_change
-from ..engine.audit.cohort import Slices, slices_of
+from ..engine.audit.cohort import Samples, slices_of, volume_of
 from ..engine.case import Case
-from ..engine.errors import Cancelled, MedUnlearnableError, Refused
+from ..engine.errors import Cancelled, MedUnlearnableError
 from ..engine.record import Record
 from ..files.audit_report import Example, example_of
 from ..files.pairs import Pair
@@ -26,22 +26,19 @@ _FEWEST_PAIRS = 4  # looked at in any time: with fewer there is no split by case
 _ORDER_SEED = 0  # an audit looks at the same pairs again
 _EXAMPLES = 3  # cases shown as pictures
 _LOOKED_AT_FILE = "looked_at.json"
-_NO_TARGETS = (
-    "there are neither labels nor classes, so there is nothing an attacker could learn; give --labels or --classes"
-)
 
 
 class ImageComparison:
-    """Measures pairs one by one; of each only its figures, its slices and perhaps a picture stay in memory."""
+    """Measures pairs one by one; of each only figures, what attackers see and perhaps a picture stay in memory."""
 
     def __init__(
         self, pairs: Sequence[Pair], effort: Effort, folder: Path, events: EventWriter, progress: AuditProgress
     ) -> None:
         self.changes: list[dict[str, Any]] = []  # JSON of each `CaseChange`
         self.problems: list[dict[str, str]] = []  # case, error
-        self.slices: list[Slices] = []
+        self.slices: list[Samples] = []
+        self.volumes: list[Samples] = []
         self.examples: list[Example] = []
-        self.why_no_slices = _NO_TARGETS
         self._pairs = pairs
         self._effort = effort
         self._looked_at = folder / _LOOKED_AT_FILE
@@ -66,7 +63,8 @@ class ImageComparison:
         write_json(self._looked_at, {"pairs": len(self._pairs) - self.not_looked_at}, mode=PRIVATE_MODE)
         place = {pair.clean.id: number for number, pair in enumerate(self._pairs)}
         self.changes.sort(key=lambda change: place[change["case"]])
-        self.slices.sort(key=lambda slices: place[slices.case])
+        for samples in (self.slices, self.volumes):
+            samples.sort(key=lambda sample: place[sample.case])
 
     def _look_at(self, pair: Pair) -> None:
         try:
@@ -74,7 +72,7 @@ class ImageComparison:
             change = measure_change(clean, protected, record)
             if len(self.examples) < _EXAMPLES:
                 self.examples.append(example_of(clean, protected, change.window))
-            self._pick_slices(clean, protected, record)
+            self._pick_samples(clean, protected, record)
         except Cancelled:
             raise
         except MedUnlearnableError as error:
@@ -89,14 +87,15 @@ class ImageComparison:
         self.problems.append({"case": pair.clean.id, "error": named})
         self._events.write("case", case=pair.clean.id, error=named)
 
-    def _pick_slices(self, clean: Case, protected: Case, record: Record | None) -> None:
+    def _pick_samples(self, clean: Case, protected: Case, record: Record | None) -> None:
         """None of a case without labels or classes, and none beyond the images that attackers take."""
-        wanted = self._effort.images - sum(len(slices.targets) for slices in self.slices)
-        if wanted <= 0 or (not clean.segments and clean.classes is None):
+        if not clean.segments and clean.classes is None:
             return
-        most = min(wanted, max(1, self._effort.images // len(self._pairs)))
-        try:
-            windows = case_windows(clean, record)
+        windows = case_windows(clean, record)
+        wanted = self._effort.images - sum(len(slices.targets) for slices in self.slices)
+        if wanted > 0:
+            most = min(wanted, max(1, self._effort.images // len(self._pairs)))
             self.slices.append(slices_of(clean, protected, windows, most, self._effort.side))
-        except Refused as error:
-            self.why_no_slices = str(error)
+        if len(self.volumes) < self._effort.volumes:
+            volume = volume_of(clean, protected, windows, self._effort.volume_side)
+            self.volumes += [] if volume is None else [volume]

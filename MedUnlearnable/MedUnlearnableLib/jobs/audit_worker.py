@@ -38,6 +38,9 @@ from .events import EventWriter
 
 _FORMAT = "medunlearnable-audit/1"
 _CONTROL_SEED = 0  # of the control and the intervals: an audit repeats its figures
+_NO_TARGETS = (
+    "there are neither labels nor classes, so there is nothing an attacker could learn; give --labels or --classes"
+)
 _NO_TORCH = "PyTorch is not installed, so nothing was attacked; install it to see whether the protection holds"
 
 
@@ -69,6 +72,7 @@ class Audit:
         self.images = ImageComparison(job.pairs, self.effort, folder, events, progress)
         self._progress = progress
         self._kept = KeptInFolder(job.out / CELLS_FOLDER, events)
+        self._why_no_volumes = ""
 
     def run(self) -> tuple[int, str]:
         self.images.run(self.job.budget_seconds)
@@ -91,28 +95,43 @@ class Audit:
         cohort = self._cohort()
         pretrained = read_weights(self.job.weights) if self.job.weights else None
         choose = segmentation_conditions if cohort.is_segmentation else class_conditions
-        conditions, device = choose(pretrained is not None), _device(self.job.device)
+        conditions = choose(pretrained is not None, cohort.volumes is not None)
+        device = _device(self.job.device)
         attacks = Attacks(cohort, conditions, self.effort, self._kept, device, pretrained, self._progress)
         attacks.run(self.job.budget_seconds, self._progress.elapsed)
         return self._concluded(cohort, attacks, device)
 
     def _cohort(self) -> Cohort:
         if not self.images.slices:
-            raise _NothingToAttack(self.images.why_no_slices)
+            raise _NothingToAttack(_NO_TARGETS)
         if importlib.util.find_spec("torch") is None:
             raise _NothingToAttack(_NO_TORCH)
         try:
-            return assemble(self.images.slices, np.random.default_rng(_CONTROL_SEED))
+            volumes = self._volumes()
+            return assemble(self.images.slices, np.random.default_rng(_CONTROL_SEED), volumes)
         except Refused as error:
             raise _NothingToAttack(str(error)) from None
         finally:
             self.images.slices.clear()
 
+    def _volumes(self) -> Cohort | None:
+        """For attackers that see volumes; None where there are none, or too few."""
+        try:
+            return assemble(self.images.volumes, np.random.default_rng(_CONTROL_SEED)) if self.images.volumes else None
+        except Refused as error:
+            self._why_no_volumes = str(error)
+            return None
+        finally:
+            self.images.volumes.clear()
+
     def _concluded(self, cohort: Cohort, attacks: Attacks, device: str) -> dict[str, Any]:
         random = np.random.default_rng(_CONTROL_SEED)
-        verdicts = [judge(result, cohort.floor, cohort.trivial, random) for result in attacks.results.values()]
-        doubts = reservations(verdicts, cohort.test_cases, cohort.by_case, self.effort.small)
-        summary = summarize(verdicts, doubts, attacks.left_out)
+        verdicts = []
+        for result in attacks.results.values():
+            seen = cohort.shown_to(result.condition)
+            verdicts.append(judge(result, seen.floor, seen.trivial, random))
+        doubts = reservations(verdicts[0], cohort.by_case, self.effort.small)
+        summary = summarize(verdicts, doubts, attacks.left_out, self._unseen(cohort))
         return {
             "task": "segmentation" if cohort.is_segmentation else "classes",
             "score": "DSC" if cohort.is_segmentation else "balanced accuracy",
@@ -123,6 +142,7 @@ class Audit:
             "test_images": int(cohort.test.sum()),
             "test_cases": cohort.test_cases,
             "image_pixels": list(cohort.clean.shape[2:]),
+            "volumes": None if cohort.volumes is None else _counts(cohort.volumes),
             "device": device,
             "effort": asdict(self.effort),
             "summary": summary.to_json(),
@@ -133,6 +153,15 @@ class Audit:
                 if result.seeds
             },
         }
+
+    def _unseen(self, cohort: Cohort) -> list[str]:
+        """What no attacker saw of these images."""
+        unseen = [f"more than {max(cohort.clean.shape[2:])} pixels a side of a slice at once"]
+        if cohort.volumes is not None:
+            unseen.append(f"more than {self.effort.volume_side} voxels a side of a volume at once")
+        elif self._why_no_volumes:
+            unseen.append(f"a network for volumes: {self._why_no_volumes}")
+        return unseen
 
     def _results(self, attack: dict[str, Any] | None, why_no_attack: str) -> dict[str, Any]:
         return {
@@ -180,6 +209,11 @@ class KeptInFolder:
     def keep_steps(self, pace: str, steps: int) -> None:
         known = read_json(self._steps_file) if self._steps_file.exists() else {}
         write_json(self._steps_file, {**known, pace: steps}, mode=PRIVATE_MODE)
+
+
+def _counts(volumes: Cohort) -> dict[str, Any]:
+    train, test = int(volumes.train.sum()), int(volumes.test.sum())
+    return {"train": train, "test": test, "voxels": list(volumes.clean.shape[2:])}
 
 
 def _device(asked: str) -> str:

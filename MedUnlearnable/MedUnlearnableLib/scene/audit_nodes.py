@@ -69,7 +69,7 @@ def _attacker_columns(verdicts: Sequence[Mapping[str, Any]]) -> dict[str, list[A
         columns[arm] = [_number(verdict["scores"].get(arm)) for verdict in verdicts]
     for part in ("mean", "low", "high"):
         columns[f"lost {part}"] = [_NAN if v["lost"] is None else v["lost"][part] for v in verdicts]
-    columns["verdict"] = [verdict["word"] for verdict in verdicts]
+    columns["verdict"] = [verdict["wording"] for verdict in verdicts]
     columns["seeds"] = [float(verdict["seeds"]) for verdict in verdicts]
     columns["reason"] = [verdict["reason"] for verdict in verdicts]
     return columns

@@ -15,7 +15,8 @@ from .cells import Cell, CellResult, Pretrained, Training
 from .cohort import Cohort
 from .conditions import ARMS, PROTECTED, Condition
 
-_SEGMENTATION_BATCH, _CLASSES_BATCH = 16, 64
+_SEGMENTATION_BATCH, _CLASSES_BATCH, _VOLUMES_BATCH = 16, 64, 2
+_VOLUMES_WIDTH = 8  # of networks for volumes, whatever the effort: a CPU has no time for more
 _PROBE_STEPS = 12
 _TESTS_OF_A_RUN = 3  # a run tests so many times longer than the probe with its single test, about
 
@@ -153,21 +154,24 @@ class Attacks:
         if steps is None:
             steps = self._steps_that_fit(condition)
             self._kept.keep_steps(pace, steps)
-        return self._of_steps(steps)
+        return self._of_steps(condition, steps)
 
     def _pace(self, condition: Condition) -> str:
         """What the time of a step, and how much of it there is, depends on."""
         effort = f"width {self._effort.width}, {self._effort.fit_seconds:g} s"
-        return f"{condition.cost_class}, {effort}, {self._device}, data {self._cohort.digest[:16]}"
+        data = self._cohort.shown_to(condition).digest[:16]
+        return f"{condition.cost_class}, {effort}, {self._device}, data {data}"
 
-    def _of_steps(self, steps: int, **changes: int) -> Training:
+    def _of_steps(self, condition: Condition, steps: int, **changes: int) -> Training:
+        if condition.volumes:
+            return Training(steps, _VOLUMES_WIDTH, _VOLUMES_BATCH, self._device, **changes)
         batch_size = _SEGMENTATION_BATCH if self._cohort.is_segmentation else _CLASSES_BATCH
         return Training(steps, self._effort.width, batch_size, self._device, **changes)
 
     def _steps_that_fit(self, condition: Condition) -> int:
         """By the pace of a few steps: the median, because the first ones are slow."""
         clock = _StepClock(self._progress)
-        probe = self._of_steps(_PROBE_STEPS, curve_points=1)
+        probe = self._of_steps(condition, _PROBE_STEPS, curve_points=1)
         seconds = Cell(condition, PROTECTED, 0).run(self._cohort, probe, self._pretrained, clock).seconds
         self._spent += seconds
         pace = clock.seconds_a_step

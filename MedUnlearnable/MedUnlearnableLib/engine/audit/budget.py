@@ -15,7 +15,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _SMALL_BELOW = 30 * 60.0
 _SMALL_FIT_SECONDS = 40.0
 _SHARE_OF_A_FIT = 1 / 15, 1 / 50  # of the budget: small, large
-_CORE_CONDITIONS = 5  # those that get all seeds before the others are begun, in a large run
+_CORE_CONDITIONS = 3  # those that get all seeds before the others are begun, in a large run
 _FEWEST_STEPS = 40
 
 
@@ -29,13 +29,16 @@ class Effort:
     width: int
     images: int  # of all cases together
     side: int  # pixels, of a segmentation's crop
+    volumes: int
+    volume_side: int  # voxels
 
     @classmethod
     def of(cls, budget_seconds: float) -> Effort:
         if budget_seconds < _SMALL_BELOW:
             seconds = min(_SMALL_FIT_SECONDS, budget_seconds * _SHARE_OF_A_FIT[0])
-            return cls(True, seconds, most_steps=1000, width=8, images=600, side=96)
-        return cls(False, budget_seconds * _SHARE_OF_A_FIT[1], most_steps=1500, width=16, images=2000, side=128)
+            return cls(True, seconds, most_steps=1000, width=8, images=600, side=96, volumes=40, volume_side=32)
+        seconds = budget_seconds * _SHARE_OF_A_FIT[1]
+        return cls(False, seconds, most_steps=1500, width=16, images=2000, side=128, volumes=200, volume_side=48)
 
     def steps(self, seconds_a_step: float, other_seconds: float) -> int:
         """As many as fit into `fit_seconds`, within sense."""
@@ -60,7 +63,8 @@ def parse_budget(text: str) -> float:
 
 
 def rows(conditions: Sequence[Condition], small: bool) -> Iterator[Row]:
-    """Most informative first. Small: every condition once before a second seed; large: first all seeds of the core."""
+    """Most informative first. Small: every condition once before a second seed; large: first all seeds of the core,
+    whose verdicts are then more than indicative, then every other condition once."""
     groups = [conditions] if small else [conditions[:_CORE_CONDITIONS], conditions[_CORE_CONDITIONS:]]
     for group in groups:
         for seed in range(SEEDS):

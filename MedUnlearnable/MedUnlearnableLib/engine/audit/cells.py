@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class Cell:
     def key(self, cohort: Cohort, training: Training, pretrained: Pretrained | None) -> str:
         """Names the result: data, settings and weights. Conditions of the same attacker share their clean rows."""
         choices = {
-            "data": cohort.digest,
+            "data": cohort.shown_to(self.condition).digest,
             "arm": self.arm,
             "settings": self._settings(training),
             "weights": pretrained.digest if pretrained and self.condition.pretrained else None,
@@ -81,12 +81,12 @@ class Cell:
         """Trains and tests the attacker. Raises what `attack` and `attack_classes` raise."""
         weights = pretrained.weights if pretrained and self.condition.pretrained else None
         run = _attack_segmentation if cohort.is_segmentation else _attack_classes
-        return run(self, cohort, self._settings(training), weights, progress)
+        return run(self, cohort.shown_to(self.condition), self._settings(training), weights, progress)
 
 
 @dataclass(frozen=True)
 class CellResult:
-    """Scores on clean test cases: DSC, or credits whose mean is the balanced accuracy."""
+    """Scores on clean test cases: DSC, mean over labels, or credits whose mean is the balanced accuracy."""
 
     arm: str
     seed: int
@@ -97,6 +97,7 @@ class CellResult:
     score_by_case: list[float]  # nan where a case has nothing to score
     curve: list[tuple[int, float, float]]  # step, mean loss, score
     seconds: float
+    score_by_label: dict[str, float] = field(default_factory=dict)  # of segmentations: DSC, mean over cases
 
     def to_json(self) -> dict[str, Any]:
         """Strict JSON: nan becomes null."""
@@ -105,11 +106,12 @@ class CellResult:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CellResult:
         """The result that `to_json` wrote."""
-        changed = {
+        changed: dict[str, Any] = {
             "score": _number(data["score"]),
             "train_score": _number(data["train_score"]),
             "score_by_case": [_number(score) for score in data["score_by_case"]],
             "curve": [(step, loss, _number(score)) for step, loss, score in data["curve"]],
+            "score_by_label": {label: _number(score) for label, score in data["score_by_label"].items()},
         }
         return cls(**{**data, **changed})
 
@@ -145,6 +147,7 @@ def _attack_segmentation(
         score_by_case=result.dsc_of_cases.tolist(),
         curve=[(point.step, point.loss, point.dsc) for point in result.curve],
         seconds=result.seconds,
+        score_by_label={str(label): score for label, score in result.dsc_by_label.items()},
     )
 
 

@@ -21,19 +21,22 @@ class Condition:
     adversarial_epsilon: float = 0.0
     architecture: str = "unet"
     pretrained: bool = False
+    volumes: bool = False
 
     @property
     def cost_class(self) -> str:
         """Conditions of one class take the same time a step."""
-        return f"{self.architecture} {self.recipe} {'adversarial' if self.adversarial_epsilon else 'usual'}"
+        seen = "volumes" if self.volumes else "slices"
+        return f"{self.architecture} {self.recipe} {'adversarial' if self.adversarial_epsilon else 'usual'} {seen}"
 
 
-def segmentation_conditions(pretrained: bool) -> tuple[Condition, ...]:
-    """`pretrained`: whether weights are given. Other architectures need MONAI."""
+def segmentation_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition, ...]:
+    """`pretrained`: whether weights are given; `volumes`: whether the cases are some. MONAI brings more networks."""
     conditions = [
         Condition("training from scratch", "plain"),
         Condition("blur", "plain", "blur0.8"),
         Condition("strong augmentation (nnU-Net's)", "nnunet"),
+        *_of_volumes("plain", "unet", volumes),
         *_pretrained("plain", "unet", pretrained),
         Condition("resampling to 0.7", "plain", "resample0.7"),
         Condition("25 % clean cases", "plain", clean_share=0.25),
@@ -46,12 +49,13 @@ def segmentation_conditions(pretrained: bool) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def class_conditions(pretrained: bool) -> tuple[Condition, ...]:
-    """`pretrained`: whether weights are given."""
+def class_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition, ...]:
+    """`pretrained`: whether weights are given; `volumes`: whether the cases are some."""
     return (
         Condition("training from scratch", "shift_flip", architecture="cnn"),
         Condition("standard augmentation", "standard", architecture="cnn"),
         Condition("blur", "shift_flip", "blur0.8", architecture="cnn"),
+        *_of_volumes("shift_flip", "cnn", volumes),
         *_pretrained("shift_flip", "cnn", pretrained),
         Condition("JPEG 10", "shift_flip", "jpeg10", architecture="cnn"),
         Condition("resampling to 0.7", "shift_flip", "resample0.7", architecture="cnn"),
@@ -65,6 +69,11 @@ def class_conditions(pretrained: bool) -> tuple[Condition, ...]:
 
 def _pretrained(recipe: str, architecture: str, given: bool) -> tuple[Condition, ...]:
     condition = Condition("a pretrained start", recipe, architecture=architecture, pretrained=True)
+    return (condition,) if given else ()
+
+
+def _of_volumes(recipe: str, architecture: str, given: bool) -> tuple[Condition, ...]:
+    condition = Condition("a network for volumes", recipe, architecture=architecture, volumes=True)
     return (condition,) if given else ()
 
 

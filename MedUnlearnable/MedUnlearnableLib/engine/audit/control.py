@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 def label_free(
     clean: NDArray[np.float32], protected: NDArray[np.float32], cases: Sequence[str], random: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Clean images [N, C, H, W] with the change of a random other image, moved around by a quarter to three quarters.
+    """Clean images [N, C, *sides] with the change of a random other image, moved around by a quarter to three quarters.
 
     The donor is of another case where there is one. The result stays within the values of each image.
     """
@@ -23,7 +23,7 @@ def label_free(
     sides = clean.shape[2:]
     for index, donor in enumerate(_donors(cases, random)):
         offset = [int(random.integers(side // 4, max(side // 4 + 1, 3 * side // 4))) for side in sides]
-        change = np.roll(protected[donor] - clean[donor], offset, axis=(1, 2))
+        change = np.roll(protected[donor] - clean[donor], offset, axis=tuple(range(1, 1 + len(sides))))
         moved[index] = np.clip(clean[index] + change, clean[index].min(), clean[index].max())
     return moved
 

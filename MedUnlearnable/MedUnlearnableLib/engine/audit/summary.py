@@ -10,7 +10,6 @@ from .verdict import FAILS, HOLDS, UNKNOWN, WEAKENED, Verdict
 
 #: Never tested here; a report must not let it be overlooked.
 NOT_TESTED = (
-    "networks for volumes: attackers see slices of at most 128 pixels",
     "learned purification of the images, which undoes every published protection of this kind",
     "an attacker who knows this software and writes a defense against it",
     "large pretrained networks, unless weights were given",
@@ -38,6 +37,7 @@ class Summary:
     weakened: list[str]
     fails: list[str]
     unknown: dict[str, str]  # name: reason
+    few: list[str]  # told by fewer seeds or test cases than a verdict needs
     not_tested: list[str]
     reservations: list[str]
 
@@ -49,8 +49,13 @@ class Summary:
         return {**asdict(self), "indicative_only": self.indicative_only}
 
 
-def summarize(verdicts: Sequence[Verdict], reservations: Sequence[str], left_out: Sequence[str]) -> Summary:
-    """`verdicts`: the first one is of the usual attacker. `left_out`: conditions there was no time for."""
+def summarize(
+    verdicts: Sequence[Verdict], reservations: Sequence[str], left_out: Sequence[str], unseen: Sequence[str] = ()
+) -> Summary:
+    """`verdicts`: the first one is of the usual attacker. `left_out`: conditions there was no time for.
+
+    `unseen`: what attackers did not get to see of these images.
+    """
     judged = [verdict for verdict in verdicts if verdict.condition not in left_out]
     names = {word: [v.condition for v in judged if v.word == word] for word in (HOLDS, WEAKENED, FAILS)}
     return Summary(
@@ -59,7 +64,8 @@ def summarize(verdicts: Sequence[Verdict], reservations: Sequence[str], left_out
         weakened=names[WEAKENED],
         fails=names[FAILS],
         unknown={v.condition: v.reason for v in judged if v.word == UNKNOWN},
-        not_tested=[*(f"{name}: there was no time" for name in left_out), *NOT_TESTED],
+        few=[v.condition for v in judged if v.word != UNKNOWN and v.indicative_only],
+        not_tested=[*(f"{name}: there was no time" for name in left_out), *unseen, *NOT_TESTED],
         reservations=list(reservations),
     )
 

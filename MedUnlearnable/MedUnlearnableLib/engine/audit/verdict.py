@@ -13,6 +13,8 @@ Both get an interval over cases; the smaller lower limit decides:
     cannot tell    a row is missing; the attacker on clean data is hardly better than a trivial answer; it did not even
                    learn its own training images; or the label-free control alone takes half, so that nothing is
                    known of the labels' part
+
+"Indicative only" is what rests on fewer than three seeds or too few test cases, and every verdict of a quick audit.
 """
 
 from __future__ import annotations
@@ -48,14 +50,24 @@ class Verdict:
     reason: str
     seeds: int
     steps: int
+    cases: int  # scored test cases
     scores: dict[str, float]
     spread: dict[str, float]  # standard deviation over seeds
     lost: Interval | None
     caused: Interval | None
     control: Interval | None  # what the label-free control loses
 
+    @property
+    def indicative_only(self) -> bool:
+        return self.seeds < SEEDS or self.cases < FEWEST_TEST_CASES
+
+    @property
+    def wording(self) -> str:
+        """The word with what it is worth."""
+        return f"{self.word} (indicative)" if self.indicative_only and self.word != UNKNOWN else self.word
+
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "wording": self.wording}
 
 
 def judge(results: ConditionResults, floor: float, trivial: float, random: np.random.Generator) -> Verdict:
@@ -63,7 +75,7 @@ def judge(results: ConditionResults, floor: float, trivial: float, random: np.ra
     name = results.condition.name
     if results.problem or not results.seeds:
         reason = results.problem or "not tested; the time was used up"
-        return Verdict(name, UNKNOWN, reason, 0, 0, {}, {}, None, None, None)
+        return Verdict(name, UNKNOWN, reason, 0, 0, 0, {}, {}, None, None, None)
     tables = {arm: _table(cells[: results.seeds]) for arm, cells in results.by_arm.items()}
     learns = float(np.nanmean(tables[CLEAN])) >= trivial + _LEAST_ABOVE_TRIVIAL
     lost, caused, control = _intervals(tables, floor, random) if learns else (None, None, None)
@@ -74,6 +86,7 @@ def judge(results: ConditionResults, floor: float, trivial: float, random: np.ra
         reason=reason,
         seeds=results.seeds,
         steps=results.by_arm[PROTECTED][0].steps,
+        cases=int(np.count_nonzero(~np.isnan(tables[CLEAN]).all(axis=0))),
         scores={arm: float(np.nanmean(table)) for arm, table in tables.items()},
         spread={arm: float(np.nanstd(np.nanmean(table, axis=1))) for arm, table in tables.items()},
         lost=lost,
@@ -82,18 +95,17 @@ def judge(results: ConditionResults, floor: float, trivial: float, random: np.ra
     )
 
 
-def reservations(verdicts: Sequence[Verdict], test_cases: int, by_case: bool, small: bool) -> list[str]:
-    """Why a verdict is "indicative only"; empty when it is more than that."""
-    judged = [verdict for verdict in verdicts if verdict.seeds]
+def reservations(usual: Verdict, by_case: bool, small: bool) -> list[str]:
+    """Why all of an audit is "indicative only"; empty when it is more. `usual`: of the attacker nothing helps."""
     reasons = []
     if small:
         reasons.append("the attackers are small and train for a short time")
-    if any(verdict.seeds < SEEDS for verdict in judged):
-        reasons.append(f"not every attacker was trained with {SEEDS} seeds")
+    if 0 < usual.seeds < SEEDS:
+        reasons.append(f"{usual.condition} was done with {usual.seeds} of {SEEDS} seeds")
     if not by_case:
         reasons.append("training and test slices come from the same volumes, held apart as slabs only")
-    elif test_cases < FEWEST_TEST_CASES:
-        reasons.append(f"there are {test_cases} test cases, fewer than {FEWEST_TEST_CASES}")
+    elif usual.seeds and usual.cases < FEWEST_TEST_CASES:
+        reasons.append(f"there are {usual.cases} test cases, fewer than {FEWEST_TEST_CASES}")
     return reasons
 
 
