@@ -4,12 +4,12 @@ from MedUnlearnable import MedUnlearnableLogic
 protected = MedUnlearnableLogic().protect(volumeNode, segmentationNode, method="UMed")
 """
 
-import sys
 from typing import Any
 
 import slicer
 import slicer.util
 from MedUnlearnableLib.panel import sample_data
+from MedUnlearnableLib.panel.module_widget import ModuleWidget
 from MedUnlearnableLib.panel.parameters import SETTINGS_VERSION, PanelParameters
 from MedUnlearnableLib.panel.protect_panel import ProtectPanel
 from MedUnlearnableLib.panel.quitting import QuitGuard
@@ -22,9 +22,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 __all__ = ["MedUnlearnable", "MedUnlearnableLogic", "MedUnlearnableTest", "MedUnlearnableWidget", "SceneCase"]
 
@@ -54,80 +52,30 @@ class MedUnlearnable(ScriptedLoadableModule):
     def _application_started(self) -> None:
         """Only now are there the main window, if any, and the module Sample Data."""
         sample_data.register()
-        window = slicer.util.mainWindow()
-        if window is not None:
-            self.quit_guard = QuitGuard(self.runs, window)
+        self.quit_guard = QuitGuard.of_main_window(
+            self.runs,
+            _(
+                "MedUnlearnable is still protecting cases. Quit and stop it? Finished cases of folders are kept; "
+                "volumes of the scene that are not back yet are not."
+            ),
+        )
 
 
-class MedUnlearnableWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the scene; what the controls do stands in MedUnlearnableLib.panel."""
+class MedUnlearnableWidget(ModuleWidget):
+    """What the controls do stands in MedUnlearnableLib.panel."""
 
-    def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self._gui_tag: int | None = None
-        self._parameters: PanelParameters | None = None
+    def make_logic(self) -> "MedUnlearnableLogic":
+        return MedUnlearnableLogic()
 
-    def setup(self) -> None:
-        ScriptedLoadableModuleWidget.setup(self)
-        container = slicer.util.loadUI(self.resourcePath("UI/MedUnlearnable.ui"))
-        self.layout.addWidget(container)
-        self.ui = slicer.util.childWidgetVariables(container)
-        container.setMRMLScene(slicer.mrmlScene)
-        self.logic = MedUnlearnableLogic()
-        self.panel = ProtectPanel(self.ui, self.logic, slicer.modules.MedUnlearnableInstance.runs)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._scene_starts_to_close)
-        self.addObserver(scene, scene.StartImportEvent, self._scene_starts_to_import)
-        self.addObserver(scene, scene.EndCloseEvent, self._scene_changed)
-        self.addObserver(scene, scene.EndImportEvent, self._scene_changed)
-        self.addObserver(scene, scene.NodeRemovedEvent, self._node_removed)
-        self._bind()
+    def make_panel(self) -> ProtectPanel:
+        return ProtectPanel(self.ui, self.logic, slicer.modules.MedUnlearnableInstance.runs)
 
-    def cleanup(self) -> None:
-        self._unbind()
-        self.removeObservers()
-        self.panel.cleanup()
+    def parameters_of(self, node: Any) -> PanelParameters:
+        return parameters_of(node)
 
     def enter(self) -> None:
-        self._bind()
+        ModuleWidget.enter(self)
         self.panel.choose_defaults()
-
-    def onReload(self) -> None:
-        # A plain reload would keep the old library.
-        for name in [name for name in sys.modules if name.split(".")[0] == "MedUnlearnableLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def _bind(self) -> None:
-        """Makes the panel show the scene's parameter node."""
-        if self._parameters is not None or slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
-            return
-        self._parameters = parameters_of(self.logic.getParameterNode())
-        self._gui_tag = self._parameters.connectGui(self.ui)
-        self.panel.set_parameters(self._parameters)
-
-    def _unbind(self) -> None:
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._gui_tag)
-            self._parameters = None
-            self.panel.set_parameters(None)
-
-    def _scene_starts_to_close(self, caller: Any, event: str) -> None:
-        self._unbind()
-        self.panel.scene_closed()
-
-    def _scene_starts_to_import(self, caller: Any, event: str) -> None:
-        self._unbind()  # the scene may bring settings that the controls cannot show
-
-    def _scene_changed(self, caller: Any, event: str) -> None:
-        self._unbind()
-        self._bind()
-
-    def _node_removed(self, caller: Any, event: str) -> None:
-        if self._parameters is not None and not slicer.mrmlScene.IsClosing():
-            self.panel.cases.update()
-            self.panel.update()
 
 
 class MedUnlearnableLogic(ScriptedLoadableModuleLogic, scene_logic.MedUnlearnableLogic):

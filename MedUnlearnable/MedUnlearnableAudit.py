@@ -1,12 +1,12 @@
 """The module MedUnlearnable Audit: does the protection hold, on the user's own data? Certificates live here, too."""
 
-import sys
 from typing import Any
 
 import slicer
-import slicer.util
 from MedUnlearnableLib.panel.audit_panel import AuditKeeper, AuditPanel
 from MedUnlearnableLib.panel.audit_parameters import AuditParameters
+from MedUnlearnableLib.panel.module_widget import ModuleWidget
+from MedUnlearnableLib.panel.quitting import QuitGuard
 from MedUnlearnableLib.scene import logic as scene_logic
 from slicer.i18n import tr as _
 from slicer.i18n import translate
@@ -14,9 +14,7 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
-    ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin
 
 __all__ = ["MedUnlearnableAudit", "MedUnlearnableAuditLogic", "MedUnlearnableAuditTest", "MedUnlearnableAuditWidget"]
 
@@ -36,68 +34,31 @@ class MedUnlearnableAudit(ScriptedLoadableModule):
         )
         self.parent.acknowledgementText = _("Attackers and controls are described in docs/audit.md.")
         self.audits = AuditKeeper()
+        self.quit_guard: QuitGuard | None = None
+        slicer.app.connect("startupCompleted()", self._application_started)
         slicer.app.connect("aboutToQuit()", self.audits.end)
 
+    def _application_started(self) -> None:
+        self.quit_guard = QuitGuard.of_main_window(
+            self.audits,
+            _(
+                "MedUnlearnable Audit is still running. Quit and stop it? Attackers that are finished are kept for an "
+                "audit of folders; of volumes of the scene nothing is kept."
+            ),
+        )
 
-class MedUnlearnableAuditWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """Binds the panel to the scene; what the controls do stands in MedUnlearnableLib.panel.audit_panel."""
 
-    def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
-        self._gui_tag: int | None = None
-        self._parameters: AuditParameters | None = None
+class MedUnlearnableAuditWidget(ModuleWidget):
+    """What the controls do stands in MedUnlearnableLib.panel.audit_panel."""
 
-    def setup(self) -> None:
-        ScriptedLoadableModuleWidget.setup(self)
-        container = slicer.util.loadUI(self.resourcePath("UI/MedUnlearnableAudit.ui"))
-        self.layout.addWidget(container)
-        self.ui = slicer.util.childWidgetVariables(container)
-        container.setMRMLScene(slicer.mrmlScene)
-        self.logic = MedUnlearnableAuditLogic()
-        self.panel = AuditPanel(self.ui, self.logic, slicer.modules.MedUnlearnableAuditInstance.audits)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._scene_starts_to_close)
-        self.addObserver(scene, scene.StartImportEvent, self._unbind)
-        self.addObserver(scene, scene.EndCloseEvent, self._scene_changed)
-        self.addObserver(scene, scene.EndImportEvent, self._scene_changed)
-        self._bind()
+    def make_logic(self) -> "MedUnlearnableAuditLogic":
+        return MedUnlearnableAuditLogic()
 
-    def cleanup(self) -> None:
-        self._unbind()
-        self.removeObservers()
-        self.panel.cleanup()
+    def make_panel(self) -> AuditPanel:
+        return AuditPanel(self.ui, self.logic, slicer.modules.MedUnlearnableAuditInstance.audits)
 
-    def enter(self) -> None:
-        self._bind()
-
-    def onReload(self) -> None:
-        # A plain reload would keep the old library.
-        for name in [name for name in sys.modules if name.split(".")[0] == "MedUnlearnableLib"]:
-            del sys.modules[name]
-        ScriptedLoadableModuleWidget.onReload(self)
-
-    def _bind(self) -> None:
-        """Makes the panel show the scene's parameter node."""
-        if self._parameters is not None or slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsImporting():
-            return
-        self._parameters = AuditParameters(self.logic.getParameterNode())
-        self._gui_tag = self._parameters.connectGui(self.ui)
-        self.panel.set_parameters(self._parameters)
-
-    def _unbind(self, caller: Any = None, event: str = "") -> None:
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._gui_tag)
-            self._parameters = None
-            self.panel.set_parameters(None)
-
-    def _scene_starts_to_close(self, caller: Any, event: str) -> None:
-        self._unbind()
-        self.panel.scene_closed()
-
-    def _scene_changed(self, caller: Any, event: str) -> None:
-        self._unbind()
-        self._bind()
+    def parameters_of(self, node: Any) -> AuditParameters:
+        return AuditParameters(node)
 
 
 class MedUnlearnableAuditLogic(ScriptedLoadableModuleLogic, scene_logic.MedUnlearnableLogic):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 MODULE = Path(__file__).parents[2] / "MedUnlearnable" / "MedUnlearnable.py"
+AUDIT_MODULE = MODULE.with_name("MedUnlearnableAudit.py")
 
 
 def add_case(name="CT", shape=(10, 40, 44), segments=("organ", "lesion")):

@@ -2,18 +2,15 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from panel_helpers import add_case, wait_for
-
-MODULE = Path(__file__).parents[2] / "MedUnlearnable" / "MedUnlearnableAudit.py"
+from panel_helpers import AUDIT_MODULE, add_case, wait_for
 
 
 @pytest.fixture
 def module(scripted_module):
-    return scripted_module(MODULE)
+    return scripted_module(AUDIT_MODULE)
 
 
 @pytest.fixture

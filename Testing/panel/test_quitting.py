@@ -1,7 +1,7 @@
 """Closing the main window while a run is going on."""
 
 import pytest
-from panel_helpers import MODULE, add_case, add_folder, finish, wait_for
+from panel_helpers import AUDIT_MODULE, MODULE, add_case, add_folder, finish, wait_for
 
 
 @pytest.fixture
@@ -57,6 +57,31 @@ def test_slicer_may_stay_open_after_yes_and_the_run_goes_on(running, window, sli
     assert worker.poll() is None
     finish(module)
     assert module.ui.resultsTable.rowCount == 1
+
+
+def test_an_audit_is_asked_about_and_ends_with_slicer(window, scripted_module, slicer_app, slicer_popups):
+    import qt
+
+    module = scripted_module(AUDIT_MODULE)
+    assert window.close()
+    assert slicer_popups.shown == []
+    window.show()
+    original, _ = add_case("CT", shape=(60, 220, 220))
+    copy, _ = add_case("copy", shape=(60, 220, 220))
+    module.ui.cleanSelector.setCurrentNode(original)
+    module.ui.protectedSelector.setCurrentNode(copy)
+    module.ui.auditButton.click()
+    audits = module.widget.panel.keeper
+    worker = audits.audit._running._worker._process
+    slicer_popups.answer(qt.QMessageBox.No)
+    assert not window.close()
+    assert "Audit is still running" in slicer_popups.shown[0]
+    assert worker.poll() is None
+    slicer_popups.answer(qt.QMessageBox.Yes)
+    assert window.close()
+    slicer_app.aboutToQuit.emit()
+    assert worker.poll() is not None
+    assert audits.audit is None
 
 
 def test_nothing_is_asked_without_a_run(window, scripted_module, slicer_popups):

@@ -39,6 +39,9 @@ class AuditKeeper:
     def __init__(self) -> None:
         self.audit: SceneAudit | None = None
 
+    def isRunning(self) -> bool:
+        return self.audit is not None and self.audit.isRunning()
+
     def end(self) -> None:
         if self.audit is not None and self.audit.isRunning():
             self.audit.discard()
@@ -84,6 +87,10 @@ class AuditPanel:
     def scene_closed(self) -> None:
         """The nodes went with the scene; a running audit goes on, and the report stays."""
         self._nodes = None
+        self.update()
+
+    def nodes_removed(self) -> None:
+        """The selectors have forgotten them by themselves."""
         self.update()
 
     def cleanup(self) -> None:
@@ -205,7 +212,7 @@ class AuditPanel:
         table.setRowCount(len(verdicts))
         for row, verdict in enumerate(verdicts):
             scores = [verdict["scores"].get(arm) for arm in ("clean", "label-free", "protected")]
-            texts = [verdict["condition"], *("-" if s is None else f"{s:.2f}" for s in scores), verdict["word"]]
+            texts = [verdict["condition"], *("-" if s is None else f"{s:.2f}" for s in scores), verdict["wording"]]
             for column, text in enumerate(texts):
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(verdict["reason"])

@@ -71,6 +71,11 @@ class ProtectPanel:
         """Results and comparison went with the scene; a running job goes on."""
         self.results.forget()
 
+    def nodes_removed(self) -> None:
+        """A row may have lost its volume."""
+        self.cases.update()
+        self.update()
+
     def choose_defaults(self) -> None:
         """The first visit with a single volume: it is the case. Nothing is chosen behind the user's back later."""
         if self.parameters is not None and not self.cases.rows and len(image_volumes()) == 1:

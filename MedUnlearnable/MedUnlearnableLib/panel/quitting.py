@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import qt
 import slicer
 import slicer.util
-from slicer.i18n import tr as _
 
-from .run import RunKeeper
+
+class Keeper(Protocol):
+    """Holds a run that outlives its panel."""
+
+    def isRunning(self) -> bool: ...
 
 
 class QuitGuard(qt.QWidget):
     """Sees the main window's close event before the window does. Never shown; a widget, as only these have filters."""
 
-    def __init__(self, keeper: RunKeeper, window: Any) -> None:
+    def __init__(self, keeper: Keeper, window: Any, question: str) -> None:
         qt.QWidget.__init__(self)
         self._keeper = keeper
+        self._question = question
         window.installEventFilter(self)
+
+    @classmethod
+    def of_main_window(cls, keeper: Keeper, question: str) -> QuitGuard | None:
+        """To be made once the application has started: only now is there a main window, if any."""
+        window = slicer.util.mainWindow()
+        return None if window is None else cls(keeper, window, question)
 
     def eventFilter(self, watched: Any, event: Any) -> bool:
         if event.type() != qt.QEvent.Close or not self._keeper.isRunning() or self._may_quit():
@@ -29,9 +39,4 @@ class QuitGuard(qt.QWidget):
 
     def _may_quit(self) -> bool:
         """Nobody answers a test of Slicer, and its questions are answered by No there."""
-        return slicer.app.testingEnabled() or slicer.util.confirmYesNoDisplay(
-            _(
-                "MedUnlearnable is still protecting cases. Quit and stop it? Finished cases of folders are kept; "
-                "volumes of the scene that are not back yet are not."
-            )
-        )
+        return slicer.app.testingEnabled() or slicer.util.confirmYesNoDisplay(self._question)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine.audit.budget import parse_budget
-from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
+from ..engine.errors import MedUnlearnableError, Refused
 from ..files.cases import CaseFiles
 from ..files.pairs import Pair, find_pairs
 from ..files.volume import read_json, write_atomically
@@ -19,9 +19,7 @@ from . import segments, volumes
 from .audit_nodes import AuditNodes, add_nodes
 from .class_labels import has_label, with_classes
 from .scene_case import SceneCase
-from .waiting import new_temporary_folder, pause_between_polls
-
-_ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
+from .waiting import error_of, new_temporary_folder, wait_until_ended, was_stopped
 
 
 @dataclass(frozen=True)
@@ -119,20 +117,15 @@ class SceneAudit:
 
         Raises Cancelled, or what the audit was stopped by. Findings in the files stop nothing: the table names them.
         """
-        pause = pause_between_polls()
-        while self.isRunning():
-            for event in self.poll():
-                if onEvent is not None:
-                    onEvent(event)
-            pause()
+        wait_until_ended(self, onEvent)
         return self.nodes()
 
     def results(self) -> dict[str, Any]:
         """What stands in report.json. Raises what the audit was stopped by, if there is no report."""
         if self.result is None:
             raise MedUnlearnableError("the audit is still running; wait for it or cancel it")
-        if self.report is None or self.result["exit_code"] in _ERRORS:
-            raise _ERRORS.get(self.result["exit_code"], Refused)(self.result["message"])
+        if self.report is None or was_stopped(self.result["exit_code"]):
+            raise error_of(self.result["exit_code"], self.result["message"])
         return read_json(self.reportFolder / RESULTS_FILE)
 
     def nodes(self) -> AuditNodes:

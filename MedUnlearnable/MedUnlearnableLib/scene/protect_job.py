@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..engine.errors import Cancelled, MedUnlearnableError, Refused, UsageError
+from ..engine.errors import MedUnlearnableError
 from ..engine.record import Record
 from ..files import formats
 from ..files.cases import CaseFiles
@@ -22,9 +22,7 @@ from . import certificates, segments, volumes
 from .class_labels import has_label, with_classes
 from .lesion_boxes import boxes_of
 from .scene_case import SceneCase
-from .waiting import new_temporary_folder, pause_between_polls
-
-_ERRORS: dict[int, Callable[[str], MedUnlearnableError]] = {2: UsageError, 130: Cancelled}
+from .waiting import error_of, new_temporary_folder, wait_until_ended
 
 
 @dataclass(frozen=True)
@@ -75,12 +73,7 @@ class ProtectJob:
 
     def wait(self, onEvent: Callable[[Event], None] | None = None) -> list[Any]:
         """Waits for the end, with the application kept alive, and returns the new volume nodes."""
-        pause = pause_between_polls()
-        while self.isRunning():
-            for event in self.poll():
-                if onEvent is not None:
-                    onEvent(event)
-            pause()
+        wait_until_ended(self, onEvent)
         return self.results()
 
     def results(self) -> list[Any]:
@@ -89,7 +82,7 @@ class ProtectJob:
         assert self.result is not None
         error = next((outcome.error for outcome in outcomes if outcome.error), "")
         if self.result["exit_code"] != 0 or error:
-            raise _ERRORS.get(self.result["exit_code"], Refused)(self.result["message"] or error)
+            raise error_of(self.result["exit_code"], self.result["message"] or error)
         return [outcome.volumeNode for outcome in outcomes]
 
     def outcomes(self) -> list[Outcome]:
