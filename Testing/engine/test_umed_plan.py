@@ -27,16 +27,17 @@ def planned(cohort=PICTURES, device="cpu", free_mb=None):
     return plan_training(cohort, STANDARD, device, free_mb)
 
 
-def test_patches_are_as_large_as_segments_and_no_larger_than_images():
-    assert planned().sides == (80, 112)
-    assert planned(replace(PICTURES, extent=(128, 128))).sides == (128, 128)
-    assert planned(replace(PICTURES, sides=(900, 900), extent=(800, 20))).sides == (320, 64)
+def test_small_images_are_shown_whole_and_of_large_ones_the_segments():
+    assert planned().sides == (128, 128)
+    assert planned(replace(PICTURES, sides=(48, 60))).sides == (48, 64)
+    assert planned(replace(PICTURES, sides=(900, 900))).sides == (128, 128)
+    assert planned(replace(PICTURES, sides=(900, 900), extent=(800, 200))).sides == (320, 240)
 
 
 def test_larger_cohorts_are_trained_longer_but_not_without_end():
     counts = [planned(replace(PICTURES, pieces=(1,) * n)).iterations for n in (20, 455, 800, 100_000)]
     assert counts == sorted(counts)
-    assert counts[0] == 900
+    assert counts[0] == 1200
     assert counts[-1] == 3000
 
 

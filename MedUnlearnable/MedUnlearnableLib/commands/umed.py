@@ -14,7 +14,7 @@ UMed (arXiv 2403.14250), our implementation of the published idea: perturbs the 
 
 instant   ours: a checkerboard under UMed's contour and texture bounds, without training. It weakens training from
           scratch without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.
-standard  ours: two generators and a surrogate, trained together under an attacker's augmentations, with a faint
+standard  ours: a generator and a surrogate, trained together under an attacker's augmentations, with a faint
           checkerboard. Not measured to hold against augmented training so far (docs/umed.md). Needs PyTorch, and at
           least 16 cases or a --state.
 paper     UMed's alternating training without augmentation, as far as it is known. Needs PyTorch.

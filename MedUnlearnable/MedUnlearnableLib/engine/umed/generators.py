@@ -1,18 +1,16 @@
-"""The two networks that make UMed's noise: one for the contour, one for the texture inside (arXiv 2403.14250).
+"""The networks that make UMed's noise (arXiv 2403.14250): one for the contour, one for the texture inside.
 
 The contour network's encoder is made of central-difference convolutions (Yu et al., arXiv 2003.04092), which see
-edges. Sizes are our choice. There is no normalization layer: the noise of a voxel depends on what lies within `reach`
-of it and on nothing else, so a tile gives what the whole image gives, and export what the training made. torch is
-imported inside the functions; classes that derive from `torch.nn.Module` are made by cached functions.
-
-What comes out of the networks is smoothed, and brought to mean 0 and deviation 1 within a few voxels. This is ours.
-Trainings that were free to choose ended with what saturates first: the pixel Nyquist frequency, which a blur removes,
-or a brightness of its own, which only shows the segment better.
+edges. A network that is told labels and contour makes both parts by itself (ours). Sizes are our choice, and so is
+what is normalized: the channels of each voxel (Ba et al., arXiv 1607.06450), not the image, so that the noise of a
+voxel depends on what lies within `reach` of it and on nothing else. A tile then gives what the whole image gives, and
+export what the training made. torch is imported inside the functions; classes that derive from `torch.nn.Module` are
+made by cached functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -22,23 +20,19 @@ if TYPE_CHECKING:
 
 _INITIAL_DIFFERENCE = 0.5  # theta of the central-difference convolution, trained
 _LEAK = 0.01  # slope of the activation below zero
-_LOCAL = 7  # voxels a side that share mean and deviation
-_GAIN = 2.0  # before tanh
 
 
-def build_generators(dimensions: int, in_channels: int, out_channels: int, width: int, depth: int) -> nn.Module:
-    """Both networks: inputs [N, in_channels, *sides] and contour [N, 1, *sides] (bool) to noise in (-1, 1).
+def build_generators(
+    dimensions: int, in_channels: int, out_channels: int, width: int, depth: int, apart: bool
+) -> nn.Module:
+    """Inputs [N, in_channels, *sides] and contour [N, 1, *sides] (bool) to noise [N, out_channels, *sides] in (-1, 1).
 
-    The noise [N, out_channels, *sides] is the contour network's where `contour` holds, else the texture network's.
-    Sides must be multiples of 2**depth; `width` is the number of channels at full resolution, doubled at each halving.
-    Weights come from torch's global stream.
+    apart: a network for the contour and one for the texture, and the noise is the one's where `contour` holds; else one
+    network for all. Sides must be multiples of 2**depth; `width` is the number of channels at full resolution, doubled
+    at each halving. Weights come from torch's global stream.
     """
-    pair = _pair_class()(
-        _unet(dimensions, in_channels, out_channels, width, depth, _central_difference_class()),
-        _unet(dimensions, in_channels, out_channels, width, depth, _plain_convolution),
-    )
-    _keep_variance(pair)
-    return pair
+    encoders = [_central_difference_class(), _plain_convolution] if apart else [_plain_convolution]
+    return _generators_class()(_unet(dimensions, in_channels, out_channels, width, depth, made) for made in encoders)
 
 
 def reach(depth: int) -> int:
@@ -49,17 +43,7 @@ def reach(depth: int) -> int:
     """
     convolutions = sum(4 * 2**level for level in range(depth)) + 2 * 2**depth
     blocks = sum(2**level for level in range(depth))
-    local = 1 + 2 * (_LOCAL // 2)
-    return -(-(convolutions + blocks + local) // 2**depth) * 2**depth
-
-
-def _keep_variance(network: nn.Module) -> None:
-    """Weights that keep the variance from layer to layer (He et al., arXiv 1502.01852): no norm layer does it."""
-    from torch import nn
-
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.Conv3d) and layer.kernel_size[0] > 1:
-            nn.init.kaiming_normal_(layer.weight, a=_LEAK)
+    return -(-(convolutions + blocks) // 2**depth) * 2**depth
 
 
 def _plain_convolution(dimensions: int, in_channels: int, out_channels: int) -> nn.Module:
@@ -106,40 +90,47 @@ def _double(
 
     layers: list[nn.Module] = []
     for channels in (in_channels, out_channels):
-        layers += [convolution(dimensions, channels, out_channels), nn.LeakyReLU(_LEAK)]
+        layers += [
+            convolution(dimensions, channels, out_channels),
+            _voxel_norm_class()(out_channels),
+            nn.LeakyReLU(_LEAK),
+        ]
     return nn.Sequential(*layers)
 
 
 @cache
-def _pair_class() -> type[nn.Module]:
+def _generators_class() -> type[nn.Module]:
     from torch import nn
 
-    class Pair(nn.Module):
-        """The contour network and the texture network, each where its mask is."""
+    class Generators(nn.Module):
+        """One network, or that of the contour and that of the texture, each where its mask is."""
 
-        def __init__(self, contour: nn.Module, texture: nn.Module) -> None:
+        def __init__(self, networks: Iterable[nn.Module]) -> None:
             super().__init__()
-            self.contour, self.texture = contour, texture
+            self.networks = nn.ModuleList(networks)
 
         def forward(self, inputs: torch.Tensor, contour: torch.Tensor) -> torch.Tensor:
-            raw = self.contour(inputs).float().where(contour, self.texture(inputs).float())
-            return (_GAIN * _middle_frequencies(raw)).tanh()
+            on_contour, *inside = (network(inputs).float() for network in self.networks)
+            return (on_contour.where(contour, inside[0]) if inside else on_contour).tanh()
 
-    return Pair
+    return Generators
 
 
-def _middle_frequencies(raw: torch.Tensor) -> torch.Tensor:
-    """Smoothed by 1-2-1 along each axis, then mean 0 and deviation 1 within a box around each voxel."""
-    from torch.nn import functional
+@cache
+def _voxel_norm_class() -> type[nn.Module]:
+    from torch import nn
 
-    pool = functional.avg_pool2d if raw.ndim == 4 else functional.avg_pool3d
+    class VoxelNorm(nn.Module):
+        """Mean 0 and deviation 1 over the channels of each voxel, then a scale for each channel."""
 
-    def mean(values: torch.Tensor) -> torch.Tensor:
-        return pool(values, _LOCAL, stride=1, padding=_LOCAL // 2, count_include_pad=False)
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(channels)
 
-    smooth = pool(pool(raw, 2, stride=1, padding=1, count_include_pad=False), 2, stride=1)
-    centered = smooth - mean(smooth)
-    return centered / (mean(centered**2) + 1e-6).sqrt()
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return self.norm(features.movedim(1, -1)).movedim(-1, 1)
+
+    return VoxelNorm
 
 
 @cache

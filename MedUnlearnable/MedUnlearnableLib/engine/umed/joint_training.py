@@ -98,8 +98,6 @@ class JointTraining:
     def step(self) -> None:
         """Moves the networks along their gradients and goes to the next iteration."""
         if self._generators_move:
-            for group in self._generator_optimizer.param_groups:
-                group["lr"] = self.recipe.generator_rate * self._warmth
             self._generator_optimizer.step()
         if self._surrogate_moves:
             self._surrogate_optimizer.step()
@@ -161,12 +159,6 @@ class JointTraining:
     @property
     def _generators_move(self) -> bool:
         return self.recipe.alternate == 0 or not self._surrogate_moves
-
-    @property
-    def _warmth(self) -> float:
-        """Share of the learning rate: 1, and falling to a twentieth in the last part of the training."""
-        left = 1 - self.iteration / self.plan.iterations
-        return max(0.05, min(1.0, left / self.recipe.cooling)) if self.recipe.cooling else 1.0
 
     @property
     def _life_is_over(self) -> bool:

@@ -45,9 +45,8 @@ class Ports:
         return self.channels + (self.classes.digits + 1 if self.told_labels else 0)
 
     def networks(self, width: int) -> nn.Module:
-        return build_generators(
-            self.dimensions, self.in_channels, self.channels, width, GENERATOR_DEPTH[self.dimensions]
-        )
+        depth, apart = GENERATOR_DEPTH[self.dimensions], not self.told_labels
+        return build_generators(self.dimensions, self.in_channels, self.channels, width, depth, apart)
 
     def inputs(self, z_scored: torch.Tensor, classes: torch.Tensor, contour: torch.Tensor) -> torch.Tensor:
         """z_scored [N, C, *sides], classes [N, *sides], contour [N, 1, *sides] (bool) to [N, in_channels, *sides]."""

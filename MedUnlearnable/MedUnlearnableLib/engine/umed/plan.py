@@ -13,7 +13,7 @@ from .params import UMedParams
 from .recipes import RECIPES, Recipe
 
 #: Halvings, by dimensions.
-GENERATOR_DEPTH = {2: 2, 3: 2}
+GENERATOR_DEPTH = {2: 3, 3: 2}
 SURROGATE_DEPTH = {2: 4, 3: 3}
 #: Sides of a patch are multiples of it, for the surrogate's halvings.
 _MULTIPLE = {dimensions: 2**depth for dimensions, depth in SURROGATE_DEPTH.items()}
@@ -21,6 +21,7 @@ _MULTIPLE = {dimensions: 2**depth for dimensions, depth in SURROGATE_DEPTH.items
 #: what lay in memory (oneDNN of PyTorch 2.13).
 _SMALLEST_SIDE = {2: 16, 3: 24}
 _MARGIN = 16  # voxels of surroundings a patch shows on either side of the foreground
+_WHOLE_SIDE = {2: 128, 3: 0}  # images up to this size are shown whole, for attackers learn from whole images
 _LARGEST_SIDE = {("cpu", 2): 320, ("cuda", 2): 320, ("cpu", 3): 64, ("cuda", 3): 96}
 _BATCH_VOXELS = {("cpu", 2): 16 * 128**2, ("cuda", 2): 16 * 256**2, ("cpu", 3): 64**3, ("cuda", 3): 2 * 96**3}
 _SMALLEST_BATCH = 2
@@ -57,7 +58,9 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
     recipe = RECIPES[params.profile]
     kind = (device, cohort.dimensions)
     sides = tuple(
-        _patch_side(min(side, extent + 2 * _MARGIN, _LARGEST_SIDE[kind]), cohort.dimensions)
+        _patch_side(
+            min(side, max(extent + 2 * _MARGIN, _WHOLE_SIDE[cohort.dimensions]), _LARGEST_SIDE[kind]), cohort.dimensions
+        )
         for side, extent in zip(cohort.sides, cohort.extent)
     )
     batch = min(max(_SMALLEST_BATCH, _BATCH_VOXELS[kind] // math.prod(sides)), recipe.largest_batch)
@@ -79,7 +82,7 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
 def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
     """About the peak memory of the training, in MB: samples, activations of all networks and their gradients."""
     voxels = plan.batch * math.prod(plan.sides)
-    activations = _BYTES_A_VOXEL_AND_CHANNEL * 3 * plan.width * voxels  # two generators, a surrogate
+    activations = _BYTES_A_VOXEL_AND_CHANNEL * 3 * plan.width * voxels  # up to two generators, a surrogate
     classes = 6 * 4 * cohort.classes.count * voxels  # logits, probabilities, truth, and their gradients
     samples = plan.samples * sample_bytes(plan.sides, cohort.channels)
     return _FIXED_MB + (activations + classes + samples) / 2**20

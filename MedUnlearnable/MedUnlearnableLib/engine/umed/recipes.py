@@ -2,14 +2,14 @@
 
 paper      min-min as far as it is known: both on one loss, the surrogate in every fifth iteration, the generators in
            the others, no augmentation, the generators see the image alone.
-standard   ours: both in every iteration, under the changes an attacker's training makes, blur and lower resolution
-           more often than nnU-Net; the generators are told the labels. A part of the budget is kept for the
-           checkerboard of profile `instant`, against attackers who do not augment; it is added after the training.
+standard   ours: both in every iteration, under the changes nnU-Net's training makes; one generator, which is told the
+           labels. A part of the budget is kept for the checkerboard of profile `instant`, against attackers who do not
+           augment; it is added after the training.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..augment import NNUNET, Change
 
@@ -19,7 +19,7 @@ class Recipe:
     """Numbers of a training. Sources: notes above; learning rates of `paper` as reported by others."""
 
     changes: tuple[Change, ...]  # what an image undergoes before the surrogate sees it
-    told_labels: bool  # whether the generators see classes and contour
+    told_labels: bool  # one generator that sees classes and contour; else two, one for the contour, that do not
     carrier_share: float  # of the budget
     alternate: int  # 0: both step in every iteration; n: the surrogate in every n-th, the generators in the others
     generator_rate: float
@@ -27,20 +27,10 @@ class Recipe:
     surrogate_decay: float
     surrogate_betas: tuple[float, float]
     surrogate_life: int | None  # iterations after which a fresh one takes its place
-    cooling: float  # last share of the training in which the generators' rate falls to a twentieth
     largest_batch: int
     epochs: int
     fewest_iterations: int
     most_iterations: int
-
-
-_OFTEN = 0.3  # blur and lower resolution: every image in three, all its channels
-
-
-def _survive_resampling(change: Change) -> Change:
-    if change.name not in ("blur", "low_resolution"):
-        return change
-    return replace(change, probability=_OFTEN, channel_probability=1.0)
 
 
 RECIPES = {
@@ -54,14 +44,13 @@ RECIPES = {
         surrogate_decay=5e-4,
         surrogate_betas=(0.9, 0.9999),
         surrogate_life=None,
-        cooling=0.0,
         largest_batch=8,
         epochs=100,
         fewest_iterations=2000,
         most_iterations=5000,
     ),
     "standard": Recipe(
-        changes=tuple(map(_survive_resampling, NNUNET)),
+        changes=NNUNET,
         told_labels=True,
         carrier_share=0.4,
         alternate=0,
@@ -70,10 +59,9 @@ RECIPES = {
         surrogate_decay=1e-2,
         surrogate_betas=(0.9, 0.999),
         surrogate_life=800,
-        cooling=0.3,
         largest_batch=16,
         epochs=30,
-        fewest_iterations=900,
+        fewest_iterations=1200,
         most_iterations=3000,
     ),
 }
