@@ -23,7 +23,7 @@ from ..engine.audit.attacks import Attacks
 from ..engine.audit.budget import Effort
 from ..engine.audit.cells import Cell, CellResult
 from ..engine.audit.cohort import Cohort, assemble
-from ..engine.audit.conditions import class_conditions, segmentation_conditions
+from ..engine.audit.conditions import class_conditions, has_monai, segmentation_conditions
 from ..engine.audit.summary import LIMITS, summarize
 from ..engine.audit.verdict import judge, reservations
 from ..engine.errors import Cancelled, MedUnlearnableError, Refused
@@ -155,13 +155,13 @@ class Audit:
         }
 
     def _unseen(self, cohort: Cohort) -> list[str]:
-        """What no attacker saw of these images."""
+        """What no attacker saw of these images, and who else could not come."""
         unseen = [f"more than {max(cohort.clean.shape[2:])} pixels a side of a slice at once"]
         if cohort.volumes is not None:
             unseen.append(f"more than {self.effort.volume_side} voxels a side of a volume at once")
         elif self._why_no_volumes:
             unseen.append(f"a network for volumes: {self._why_no_volumes}")
-        return unseen
+        return unseen if has_monai() else [*unseen, "networks of MONAI, which is not installed"]
 
     def _results(self, attack: dict[str, Any] | None, why_no_attack: str) -> dict[str, Any]:
         return {

@@ -68,6 +68,7 @@ class Cell:
         condition = self.condition
         return {
             **asdict(training),
+            "learning_rate": condition.learning_rate or training.learning_rate,
             "seed": self.seed,
             "architecture": condition.architecture,
             "recipe": condition.recipe,

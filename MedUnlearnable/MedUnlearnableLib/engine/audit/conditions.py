@@ -8,6 +8,7 @@ from dataclasses import dataclass
 #: What an attacker trains on; the test images are always clean originals of other cases.
 CLEAN, PROTECTED, LABEL_FREE = "clean", "protected", "label-free"
 ARMS = (PROTECTED, CLEAN, LABEL_FREE)
+_OF_TRANSFORMERS = 1e-3  # learning rate; that of convolutions is too high for them
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Condition:
     architecture: str = "unet"
     pretrained: bool = False
     volumes: bool = False
+    learning_rate: float | None = None  # None: that of all
 
     @property
     def cost_class(self) -> str:
@@ -30,9 +32,14 @@ class Condition:
         return f"{self.architecture} {self.recipe} {'adversarial' if self.adversarial_epsilon else 'usual'} {seen}"
 
 
+def has_monai() -> bool:
+    """Whether MONAI's networks can be attackers."""
+    return importlib.util.find_spec("monai") is not None
+
+
 def segmentation_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition, ...]:
-    """`pretrained`: whether weights are given; `volumes`: whether the cases are some. MONAI brings more networks."""
-    conditions = [
+    """`pretrained`: whether weights are given; `volumes`: whether the cases are some. Some networks need MONAI."""
+    return (
         Condition("training from scratch", "plain"),
         Condition("blur", "plain", "blur0.8"),
         Condition("strong augmentation (nnU-Net's)", "nnunet"),
@@ -42,15 +49,17 @@ def segmentation_conditions(pretrained: bool, volumes: bool = False) -> tuple[Co
         Condition("25 % clean cases", "plain", clean_share=0.25),
         Condition("JPEG 50", "plain", "jpeg50"),
         *_rare_conditions("plain", "unet"),
-    ]
-    if importlib.util.find_spec("monai") is not None:
-        names = {"attention_unet": "an Attention U-Net", "segresnet": "a SegResNet", "monai_unet": "MONAI's U-Net"}
-        conditions += [Condition(name, "plain", architecture=known) for known, name in names.items()]
-    return tuple(conditions)
+        *_of_monai(
+            Condition("an Attention U-Net", "plain", architecture="attention_unet"),
+            Condition("a SegResNet", "plain", architecture="segresnet"),
+            Condition("MONAI's U-Net", "plain", architecture="monai_unet"),
+            Condition("a UNETR", "plain", architecture="unetr", learning_rate=_OF_TRANSFORMERS),
+        ),
+    )
 
 
 def class_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition, ...]:
-    """`pretrained`: whether weights are given; `volumes`: whether the cases are some."""
+    """As `segmentation_conditions`."""
     return (
         Condition("training from scratch", "shift_flip", architecture="cnn"),
         Condition("standard augmentation", "standard", architecture="cnn"),
@@ -64,12 +73,18 @@ def class_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition
         Condition("RandAugment", "randaugment", architecture="cnn"),
         *_rare_conditions("shift_flip", "cnn"),
         Condition("a ResNet-18", "shift_flip", architecture="resnet18"),
+        Condition("a vision transformer", "shift_flip", architecture="vit", learning_rate=_OF_TRANSFORMERS),
+        *_of_monai(Condition("a DenseNet-121", "shift_flip", architecture="densenet121")),
     )
 
 
 def _pretrained(recipe: str, architecture: str, given: bool) -> tuple[Condition, ...]:
     condition = Condition("a pretrained start", recipe, architecture=architecture, pretrained=True)
     return (condition,) if given else ()
+
+
+def _of_monai(*conditions: Condition) -> tuple[Condition, ...]:
+    return conditions if has_monai() else ()
 
 
 def _of_volumes(recipe: str, architecture: str, given: bool) -> tuple[Condition, ...]:
