@@ -31,7 +31,9 @@ def build_generators(
     network for all. Sides must be multiples of 2**depth; `width` is the number of channels at full resolution, doubled
     at each halving. Weights come from torch's global stream.
     """
-    encoders = [_central_difference_class(), _plain_convolution] if apart else [_plain_convolution]
+    encoders: tuple[Callable[[int, int, int], nn.Module], ...] = (_plain_convolution,)
+    if apart:
+        encoders = (_central_difference_class(), _plain_convolution)
     return _generators_class()(_unet(dimensions, in_channels, out_channels, width, depth, made) for made in encoders)
 
 
