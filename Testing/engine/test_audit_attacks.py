@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from MedUnlearnableLib.engine.audit import attacks as audit_attacks
 from MedUnlearnableLib.engine.audit.attacks import Attacks, ConditionResults, KeptInMemory
 from MedUnlearnableLib.engine.audit.budget import SEEDS, Effort, fits, parse_budget, rows
 from MedUnlearnableLib.engine.audit.cells import Cell, CellResult, Pretrained, Training
@@ -32,6 +33,7 @@ from MedUnlearnableLib.engine.audit.verdict import (
 )
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Classes, Geometry
 from MedUnlearnableLib.engine.errors import Cancelled, MedUnlearnableError, UsageError
+from MedUnlearnableLib.engine.networks import seeded_network
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.salm import SALM, SALMParams
 from MedUnlearnableLib.engine.streams import RandomStreams
@@ -252,10 +254,12 @@ class FakeCells:
 
     def __init__(self, monkeypatch, seconds=40.0):
         self.run_keys = []
+        self.widths = []
 
         def run(cell, cohort, training, pretrained, progress):
             if cell.condition.architecture == "unheard of":
                 raise UsageError("unknown architecture")
+            self.widths.append(training.width)
             for step in range(training.steps + 1):
                 progress.step("attack", step, training.steps)
             self.run_keys.append((cell.condition.name, cell.arm, cell.seed, training.steps))
@@ -282,6 +286,30 @@ def test_a_ten_minute_budget_is_used_and_little_more(monkeypatch, carrier_cohort
     for name in done:
         assert {key[1] for key in trained if key[0] == name} <= set(ARMS)
         assert all(len(cells) == 1 for cells in attacks.results[name].by_arm.values())
+
+
+def test_attackers_are_narrower_where_few_steps_would_fit(monkeypatch, carrier_cohort):
+    """The pace of a wide network is set here; which width it leads to must survive a restart."""
+    fake = FakeCells(monkeypatch)
+    for seconds_at_full_width, width in ((0.1, 16), (0.4, 8)):
+        monkeypatch.setattr(
+            audit_attacks._StepClock,
+            "seconds_a_step",
+            property(lambda self, s=seconds_at_full_width: s * fake.widths[-1] / 16),
+        )
+        kept = KeptInMemory()
+        for _ in range(2):
+            attacks = Attacks(carrier_cohort, (PLAIN,), Effort.of(3600), kept)
+            attacks.run(3600)
+            assert (attacks.width, fake.widths[-1]) == (width, width)
+
+
+def test_a_pretrained_start_has_the_width_of_its_weights(monkeypatch, carrier_cohort):
+    fake = FakeCells(monkeypatch)
+    weights = Pretrained(seeded_network(0, "unet", 1, 2, (32, 32), 5).state_dict(), "digest")
+    pretrained = Condition("a pretrained start", "plain", pretrained=True)
+    Attacks(carrier_cohort, (PLAIN, pretrained), Effort.of(600), KeptInMemory(), pretrained=weights).run(600)
+    assert {8, 5} == set(fake.widths)
 
 
 def test_the_first_row_is_run_in_any_time(monkeypatch, carrier_cohort):

@@ -66,7 +66,7 @@ def attack_results(protected_score, problem="MONAI is missing"):
         "task": "segmentation", "score": "DSC", "floor": 0.0, "trivial": 0.2, "split": "by case", "train_images": 70,
         "test_images": 30, "test_cases": 30, "image_pixels": [20, 20],
         "volumes": {"train": 7, "test": 3, "voxels": [9, 9, 9]}, "device": "cpu",
-        "effort": {"width": 8, "fit_seconds": 40.0},
+        "width": 8, "effort": {"fit_seconds": 40.0},
         "summary": summarize(verdicts, doubts, left_out).to_json(),
         "verdicts": [verdict.to_json() for verdict in verdicts],
         "cells": {condition.name: [cell.to_json() for cells in tested.by_arm.values() for cell in cells]},

@@ -155,7 +155,7 @@ def _attack(attack: Mapping[str, Any]) -> str:
     size = "x".join(map(str, attack["image_pixels"]))
     setting = (
         f"Attackers train on {attack['train_images']} images ({size} pixels) and are tested on {attack['test_images']} "
-        f"clean images of {attack['test_cases']} test cases, split {attack['split']}; width {effort['width']}, about "
+        f"clean images of {attack['test_cases']} test cases, split {attack['split']}; width {attack['width']}, about "
         f"{effort['fit_seconds']:.0f} s each, on {attack['device']}. The score is the {attack['score']}; "
         f"an answer that never looks has {attack['trivial']:.2f}. Each condition has its clean row and the label-free "
         "control: the same noise, but of another image and in another place, so that it knows no label."

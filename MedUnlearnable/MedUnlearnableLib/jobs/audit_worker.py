@@ -22,7 +22,7 @@ from .. import __version__
 from ..engine.audit.attacks import Attacks
 from ..engine.audit.budget import Effort
 from ..engine.audit.cells import Cell, CellResult
-from ..engine.audit.cohort import Cohort, assemble
+from ..engine.audit.cohort import CLASS_SIDE, Cohort, assemble
 from ..engine.audit.conditions import class_conditions, has_monai, segmentation_conditions
 from ..engine.audit.summary import LIMITS, summarize
 from ..engine.audit.verdict import judge, reservations
@@ -145,6 +145,7 @@ class Audit:
             "volumes": None if cohort.volumes is None else _counts(cohort.volumes),
             "device": device,
             "effort": asdict(self.effort),
+            "width": attacks.width,
             "summary": summary.to_json(),
             "verdicts": [verdict.to_json() for verdict in verdicts if verdict.condition not in attacks.left_out],
             "cells": {
@@ -156,9 +157,12 @@ class Audit:
 
     def _unseen(self, cohort: Cohort) -> list[str]:
         """What no attacker saw of these images, and who else could not come."""
-        unseen = [f"more than {max(cohort.clean.shape[2:])} pixels a side of a slice at once"]
-        if cohort.volumes is not None:
-            unseen.append(f"more than {self.effort.volume_side} voxels a side of a volume at once")
+        unseen = []
+        most = self.effort.side if cohort.is_segmentation else CLASS_SIDE
+        if max(cohort.clean.shape[2:]) >= most:
+            unseen.append(f"images at full size: attackers saw at most {most} pixels a side")
+        if cohort.volumes is not None and max(cohort.volumes.clean.shape[2:]) >= self.effort.volume_side:
+            unseen.append(f"volumes at full size: attackers saw at most {self.effort.volume_side} voxels a side")
         elif self._why_no_volumes:
             unseen.append(f"a network for volumes: {self._why_no_volumes}")
         return unseen if has_monai() else [*unseen, "networks of MONAI, which is not installed"]

@@ -17,6 +17,8 @@ from .conditions import ARMS, PROTECTED, Condition
 
 _SEGMENTATION_BATCH, _CLASSES_BATCH, _VOLUMES_BATCH = 16, 64, 2
 _VOLUMES_WIDTH = 8  # of networks for volumes, whatever the effort: a CPU has no time for more
+_NARROWEST = 8
+_ENOUGH_STEPS = 300  # a wide network trained for less shows less than a narrow one
 _PROBE_STEPS = 12
 _TESTS_OF_A_RUN = 3  # a run tests so many times longer than the probe with its single test, about
 
@@ -80,6 +82,7 @@ class Attacks:
         progress: Progress | None = None,
     ) -> None:
         self.results = {condition.name: ConditionResults(condition) for condition in conditions}
+        self.width = effort.width  # of the usual network, narrower where the machine is slow
         self._cohort = cohort
         self._effort = effort
         self._kept = kept
@@ -93,6 +96,7 @@ class Attacks:
     def run(self, budget_seconds: float, spent_seconds: float = 0.0) -> None:
         """The first condition is always run; without it there is no verdict. Results kept before count as spent."""
         self._spent = spent_seconds
+        self._choose_width()
         for row in rows([result.condition for result in self.results.values()], self._effort.small):
             result = self.results[row.condition.name]
             if result.problem:
@@ -112,6 +116,11 @@ class Attacks:
     def left_out(self) -> list[str]:
         """Names of the conditions there was no time for."""
         return [name for name, result in self.results.items() if not result.seeds and not result.problem]
+
+    def _choose_width(self) -> None:
+        usual = next(iter(self.results.values())).condition
+        while self.width > _NARROWEST and self._training(usual).steps < _ENOUGH_STEPS:
+            self.width //= 2
 
     def _run_row(self, row: Row, result: ConditionResults) -> None:
         for cell in self._cells(row):
@@ -158,15 +167,20 @@ class Attacks:
 
     def _pace(self, condition: Condition) -> str:
         """What the time of a step, and how much of it there is, depends on."""
-        effort = f"width {self._effort.width}, {self._effort.fit_seconds:g} s"
+        effort = f"width {self._width(condition)}, {self._effort.fit_seconds:g} s"
         data = self._cohort.shown_to(condition).digest[:16]
         return f"{condition.cost_class}, {effort}, {self._device}, data {data}"
 
     def _of_steps(self, condition: Condition, steps: int, **changes: int) -> Training:
-        if condition.volumes:
-            return Training(steps, _VOLUMES_WIDTH, _VOLUMES_BATCH, self._device, **changes)
         batch_size = _SEGMENTATION_BATCH if self._cohort.is_segmentation else _CLASSES_BATCH
-        return Training(steps, self._effort.width, batch_size, self._device, **changes)
+        if condition.volumes:
+            batch_size = _VOLUMES_BATCH
+        return Training(steps, self._width(condition), batch_size, self._device, **changes)
+
+    def _width(self, condition: Condition) -> int:
+        if condition.pretrained and self._pretrained is not None:
+            return self._pretrained.width
+        return _VOLUMES_WIDTH if condition.volumes else self.width
 
     def _steps_that_fit(self, condition: Condition) -> int:
         """By the pace of a few steps: the median, because the first ones are slow."""

@@ -29,6 +29,11 @@ class Pretrained:
     weights: Mapping[str, torch.Tensor]
     digest: str
 
+    @property
+    def width(self) -> int:
+        """Channels at full resolution: those the first convolution makes."""
+        return int(next(iter(self.weights.values())).shape[0])
+
 
 @dataclass(frozen=True)
 class Training:
