@@ -63,6 +63,8 @@ class LineReporter(Reporter):
                 self._line(f"warning: {event['case']}: {warning}", sys.stderr)
         elif event["event"] == "warning":
             self._line(f"warning: {event['message']}", sys.stderr)
+        elif event["event"] == "forecast":
+            self._line(event["message"], sys.stdout)
         elif event["event"] == "progress":
             self._show_progress(event)
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..engine.errors import Refused
 from ..files.cases import CaseFiles
 from ..jobs.job import Job
 from ..jobs.methods import DEVICES, METHODS
 from ..jobs.plan import plan_of
-from ..jobs.runner import RunningJob, refuse_before_start, start
+from ..jobs.runner import RunningJob, refuse_unusable_folders, start
 from ..jobs.share import Share
 from ..reporters import Reporter, reporter_for
 from .certificates import add_certificate_options, sealer_of
@@ -107,8 +108,8 @@ def run(job: Job, options: argparse.Namespace) -> int:
 
 
 def _show_plan(job: Job, options: argparse.Namespace) -> int:
-    """Exit code 1 where a case cannot be protected, as the run would end."""
-    refuse_before_start(job, options.resume)
+    """Exit code 1 where a case cannot be protected, as the run would end, or refused for want of PyTorch."""
+    refuse_unusable_folders(job, options.resume)
     plan = plan_of(job)
     if options.json:
         say(json.dumps(plan.to_json()))
@@ -116,6 +117,8 @@ def _show_plan(job: Job, options: argparse.Namespace) -> int:
         say("\n".join(plan.lines()))
         for warning in plan.warnings:
             sys.stderr.write(f"warning: {warning}\n")
+    if plan.refusal:
+        raise Refused(plan.refusal)
     return int(any(case.error for case in plan.cases))
 
 

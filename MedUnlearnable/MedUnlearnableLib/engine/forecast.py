@@ -18,7 +18,7 @@ from scipy import ndimage
 from .attack import AttackData, AttackSettings, attack
 from .carrier import fine_axes
 from .case import Case, CaseSource
-from .errors import Refused
+from .errors import Cancelled, MedUnlearnableError, Refused
 from .progress import Progress
 
 #: DSC of the tiny network below which a task counts as easy to protect.
@@ -33,10 +33,21 @@ _SETTINGS = AttackSettings(width=8, steps=100, learning_rate=1e-2, curve_points=
 
 @dataclass(frozen=True)
 class Forecast:
-    """value: DSC of the tiny network on cases it has not seen, None where nothing can be said."""
+    """One sentence to show; value: DSC of the tiny network on cases it has not seen, None where nothing can be said."""
 
     sentence: str
     value: float | None = None
+
+
+class _AfterReading(Progress):
+    """Of the attack this passes on where it is, after the cases that were read: for the user it is all one stage."""
+
+    def __init__(self, progress: Progress, cases: int) -> None:
+        self._progress = progress
+        self._cases = cases
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        self._progress.step("forecast", self._cases + done, self._cases + total)
 
 
 def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress | None = None) -> Forecast:
@@ -49,7 +60,10 @@ def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress 
     names, slices, labels = _small_slices(cases, random, progress)
     different = list(dict.fromkeys(names))
     if len(different) < _FEWEST_CASES:
-        return Forecast(f"no forecast: {len(different)} cases have segments, and it takes {_FEWEST_CASES}")
+        return Forecast(
+            f"no forecast: {len(different)} cases have segments that are large enough for it, and it takes "
+            f"{_FEWEST_CASES}"
+        )
     test = np.isin(names, different[: len(different) // 3])
     data = AttackData(
         slices[~test],
@@ -58,14 +72,20 @@ def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress 
         labels[test],
         test_cases=[name for name, held in zip(names, test) if held],
     )
-    reached = attack(data, _SETTINGS, progress).dsc
+    try:
+        reached = attack(data, _SETTINGS, _AfterReading(progress, min(len(cases.ids), _SLICES))).dsc
+    except Cancelled:
+        raise
+    except MedUnlearnableError as error:  # such as extreme values; the method may be able to go on
+        return Forecast(f"no forecast: {error}")
     outlook = (
-        "these segments are hard to learn, so protection can also hold against training with augmentation"
+        "these segments are hard to learn, so protection has a chance against training with augmentation, too"
         if reached < EASY_BELOW
         else "these segments are easy to learn, so expect protection from plain training only, not with augmentation"
     )
     return Forecast(
-        f"{outlook} (a tiny network reaches DSC {reached:.2f} at once; such forecasts were {HIT_RATE})", reached
+        f"forecast: {outlook} (a tiny network reaches DSC {reached:.2f} at once; such forecasts were {HIT_RATE})",
+        reached,
     )
 
 
@@ -77,12 +97,12 @@ def _small_slices(
     share = -(-_SLICES // max(1, len(ids)))
     names, slices, labels = [], [], []
     for number, case_id in enumerate(ids):
-        progress.step("forecast", number, len(ids))
+        progress.step("forecast", number, len(ids) + _SETTINGS.steps)
         try:
-            case = cases.load(case_id)
+            of_case = list(_slices_of(cases.load(case_id), share, random))
         except (Refused, MemoryError):
             continue
-        for image, label in _slices_of(case, share, random):
+        for image, label in of_case:
             names.append(case_id)
             slices.append(image)
             labels.append(label)

@@ -11,11 +11,13 @@ import errno
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..engine.errors import Refused
+from ..engine.forecast import Forecast
 from ..engine.method import Method, State
 from ..files.cases import CaseFiles
 from ..files.outputs import OutputFolder, sha256_of, write_private_manifest
@@ -24,6 +26,7 @@ from .job import Job
 from .methods import METHODS
 
 _STATE_FILE = "state.json"
+_FORECAST_FILE = "forecast.json"
 _JOURNALS = "journal-*.jsonl"
 FAILED = "failed"
 
@@ -58,6 +61,14 @@ class Account:
         path = self._folder / _STATE_FILE
         return read_json(path) if path.exists() else None
 
+    def save_forecast(self, forecast: Forecast) -> None:
+        write_json(self._folder / _FORECAST_FILE, asdict(forecast), mode=PRIVATE_MODE)
+
+    def forecast(self) -> Forecast | None:
+        """None where none was made."""
+        path = self._folder / _FORECAST_FILE
+        return Forecast(**read_json(path)) if path.exists() else None
+
     def add_finished(self, entry: dict[str, Any], private: dict[str, Any]) -> None:
         self._append({"entry": entry, "private": private})
 
@@ -86,6 +97,9 @@ class Account:
         self._out.write_manifest(run, [line["entry"] for line in lines.values()])
         header = State.from_json(saved["state"]).header
         secrets = {**run, "seed": header["seed"], "state": header}  # trained weights are in the job folder
+        forecast = self.forecast()
+        if forecast is not None:  # which training gets around the protection is nothing to hand out
+            secrets["forecast"] = asdict(forecast)
         finished = [line["private"] for line in lines.values() if line["private"]]
         write_private_manifest(self.job.private, secrets, finished)
 

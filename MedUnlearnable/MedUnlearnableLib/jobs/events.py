@@ -3,6 +3,7 @@
 started   method, profile, why, finished (cases of an interrupted run that are kept)
 progress  stage, case, number, of (cases), done, total (steps), case_share (0..1), case_eta_s, eta_s, memory_mb
 curve     name, step, value: a point of a curve worth showing, such as a loss
+forecast  message: what to expect of the training that begins
 case      case, state, error or warnings, psnr_db, ssim, max_change, units, share_changed, seconds
 warning   message
 finished  exit_code, message, out, private: the last line of every run

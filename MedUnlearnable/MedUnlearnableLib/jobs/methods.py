@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..engine import medlocker, salm, umed
+from ..engine.case import CaseSource
 from ..engine.errors import Refused, UsageError
+from ..engine.forecast import Forecast, forecast
 from ..engine.method import Method, State
+from ..engine.progress import Progress
 from ..engine.streams import RandomStreams
+from ..engine.umed.cost import TrainingCost
 from ..engine.window_rules import WindowSetting
 from ..files.volume import read_json
 from .job import Job
@@ -21,7 +27,10 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class MethodKind:
-    """How jobs get at a method. `choices`: epsilon, window and the method's own parameters, as far as given."""
+    """How jobs get at a method. `choices`: epsilon, window and the method's own parameters, as far as given.
+
+    training_cost, forecast: of a training that lies ahead, for methods that can tell.
+    """
 
     name: str
     profiles: tuple[str, ...]
@@ -30,6 +39,12 @@ class MethodKind:
     refuse_bad_choices: Callable[[Mapping[str, Any]], object]
     new: Callable[[str, Mapping[str, Any], RandomStreams], Method]  # profile, choices, seed
     from_state: Callable[..., Method]
+    training_cost: Callable[..., TrainingCost] | None = None  # method, cases, workspace
+    forecast: Callable[[CaseSource, np.random.Generator, Progress], Forecast] | None = None
+
+    def trains(self, method: Method, job: Job) -> bool:
+        """Whether the job has to train before it protects."""
+        return job.state is None and method.params.profile in self.trained_profiles
 
 
 METHODS = {
@@ -41,6 +56,8 @@ METHODS = {
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,
+        training_cost=umed.UMed.training_cost,
+        forecast=forecast,
     ),
     "salm": MethodKind(
         name=salm.METHOD,
@@ -74,7 +91,15 @@ def _medlocker_params(choices: Mapping[str, Any]) -> medlocker.MedLockerParams:
 
 
 def build(job: Job) -> tuple[Method, str]:
-    """The method with its parameters, and why this profile was taken."""
+    """The method with its parameters, and why this profile was taken. Refuses one that needs PyTorch without it."""
+    method, why = choose(job)
+    if reason := missing_torch(job, method):
+        raise Refused(reason)
+    return method, why
+
+
+def choose(job: Job) -> tuple[Method, str]:
+    """As `build`, PyTorch or not."""
     refuse_bad_request(job)
     kind, choices = METHODS[job.method], choices_of(job)
     if job.state is not None:
@@ -83,9 +108,13 @@ def build(job: Job) -> tuple[Method, str]:
         profile, why = kind.auto_profile(job) if job.profile == "auto" else (job.profile, "asked for")
         streams = RandomStreams.fresh() if job.seed is None else RandomStreams.from_number(job.seed)
         method = kind.new(profile, choices, streams)
-    if method.params.profile in kind.trained_profiles:
-        _refuse_without_torch(f"profile {method.params.profile}")
     return method, why
+
+
+def missing_torch(job: Job, method: Method) -> str:
+    """What to do, where the profile needs PyTorch and there is none; else nothing."""
+    profile = method.params.profile
+    return _missing_torch(f"profile {profile}") if profile in METHODS[job.method].trained_profiles else ""
 
 
 def refuse_bad_request(job: Job) -> None:
@@ -125,16 +154,18 @@ def _saved(kind: MethodKind, path: Path, choices: Mapping[str, Any]) -> Method:
 
 
 def _refuse_without_cuda() -> None:
-    _refuse_without_torch("--device cuda")
+    if reason := _missing_torch("--device cuda"):
+        raise Refused(reason)
     import torch
 
     if not torch.cuda.is_available():
         raise Refused("--device cuda: this machine has no CUDA device that PyTorch can use; use --device auto or cpu")
 
 
-def _refuse_without_torch(what: str) -> None:
-    if importlib.util.find_spec("torch") is None:
-        raise Refused(
-            f"{what} needs PyTorch, which is not installed; in Slicer install the extension PyTorch, elsewhere "
-            "`pip install torch`; profile instant does without"
-        )
+def _missing_torch(what: str) -> str:
+    if importlib.util.find_spec("torch") is not None:
+        return ""
+    return (
+        f"{what} needs PyTorch, which is not installed; in Slicer install the extension PyTorch, elsewhere "
+        "`pip install torch`; profile instant does without"
+    )

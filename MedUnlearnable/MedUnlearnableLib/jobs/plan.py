@@ -11,14 +11,17 @@ import numpy as np
 
 from ..engine.case import Case
 from ..engine.errors import Refused
-from ..engine.method import Method
+from ..engine.forecast import Forecast
+from ..engine.method import Method, Workspace
+from ..engine.progress import Progress
+from ..engine.umed.cost import TrainingCost
 from ..engine.umed.plan import free_mb
 from ..engine.window_rules import units_of
 from ..files.cases import CaseFiles, FileCases
 from ..files.size import voxel_bytes
 from .events import PARTS_OF_A_CASE
 from .job import Job
-from .methods import METHODS, build, choices_of
+from .methods import METHODS, choices_of, choose, missing_torch
 
 #: Peak memory of a case: so many times its images and labels, unpacked, and something for the program. Measured on CT
 #: of 50 to 300 slices from uncompressed files (Testing/benchmarks/volume_cost.py); packed files are unpacked beside.
@@ -46,7 +49,7 @@ class CasePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """seconds: about, without a training; None where a training has to come first."""
+    """seconds: about, without a training; None where a training has to come first. refusal: why it cannot be run."""
 
     method: str
     profile: str
@@ -56,6 +59,9 @@ class RunPlan:
     memory_mb: float
     free_mb: float | None
     warnings: tuple[str, ...]
+    training: TrainingCost | None = None  # None also for a method that cannot tell
+    forecast: Forecast | None = None
+    refusal: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -64,6 +70,10 @@ class RunPlan:
         """To be read."""
         yield f"{self.method}, profile {self.profile} ({self.why}); nothing is written"
         yield from (_line(case) for case in self.cases)
+        if self.training is not None:
+            yield _training_line(self.training)
+        if self.forecast is not None:
+            yield self.forecast.sentence
         good = sum(not case.error for case in self.cases)
         about = ", after a training" if self.seconds is None else f", about {max(1, round(self.seconds))} s"
         free = "" if self.free_mb is None else f"; {self.free_mb:.0f} MB are free"
@@ -71,18 +81,25 @@ class RunPlan:
 
 
 def plan_of(job: Job) -> RunPlan:
-    """Reads every case and looks, but trains nothing and writes nothing. Refuses what the run would refuse."""
+    """Reads every case and looks; writes nothing, and keeps nothing of the iterations that time a training.
+
+    Refuses what the run would refuse, except that a lack of PyTorch is named in `refusal` where the rest can be told.
+    """
     started = time.perf_counter()
-    method, why = build(job)
+    method, why = choose(job)
     kind, cases = METHODS[job.method], FileCases(job.cases)
-    trains = job.state is None and method.params.profile in kind.trained_profiles
-    looks = method
-    if trains:  # windows and budgets are those of a profile that needs no training
-        epsilon = getattr(method.params, "epsilon", None)
-        given = choices_of(job) | ({} if epsilon is None else {"epsilon": epsilon})
-        looks = kind.new("instant", given, method.streams)
-    if job.state is None:
+    trains, refusal = kind.trains(method, job), missing_torch(job, method)
+    if refusal and not trains:
+        raise Refused(refusal)
+    looks, training, forecast = method, None, None
+    if trains and kind.training_cost is not None:
+        training = kind.training_cost(method, cases, Workspace(device="cpu" if refusal else job.device))
+    elif trains:  # windows and budgets are those of a profile that needs no training
+        looks = _untrained(job, method)
+    if training is None and job.state is None:
         looks.fit(cases)
+    if trains and not refusal and kind.forecast is not None:
+        forecast = kind.forecast(cases, method.streams.generator("forecast"), Progress())
     looked = time.perf_counter() - started
     plans: list[CasePlan] = []
     paces: list[float] = []
@@ -105,7 +122,17 @@ def plan_of(job: Job) -> RunPlan:
         round(max(needed_mb(files) for files in job.cases)),
         free_mb("cpu"),
         (*job.warnings, *memory_warnings(job.cases)),
+        training,
+        forecast,
+        refusal,
     )
+
+
+def _untrained(job: Job, method: Method) -> Method:
+    """With the same windows and budgets."""
+    epsilon = getattr(method.params, "epsilon", None)
+    given = choices_of(job) | ({} if epsilon is None else {"epsilon": epsilon})
+    return METHODS[job.method].new("instant", given, method.streams)
 
 
 def needed_mb(files: CaseFiles) -> float:
@@ -157,6 +184,16 @@ def _seconds_a_voxel(case: Case, method: Method) -> float:
     method.protect(case)
     first, last = PARTS_OF_A_CASE["protect"][0], PARTS_OF_A_CASE["quality"][1]
     return (time.perf_counter() - started) / (last - first) / case.image.size
+
+
+def _training_line(cost: TrainingCost) -> str:
+    plan, memory = cost.plan, "memory" if cost.device == "cpu" else "GPU memory"
+    patches = f"{plan.iterations} iterations of {plan.batch} patches of {' x '.join(map(str, plan.sides[::-1]))}"
+    needs = f"training: {patches}; about {cost.memory_mb:.0f} MB of {memory}"
+    if cost.seconds is None:
+        return f"{needs}; how long it takes, and a forecast, can be told with PyTorch installed"
+    duration = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 120 else f"{max(1.0, cost.seconds):.0f} s"
+    return f"{needs}, about {duration}"
 
 
 def _line(case: CasePlan) -> str:

@@ -162,6 +162,11 @@ class RunningJob:
 def refuse_before_start(job: Job, resume: bool = False) -> None:
     """Everything that can be known without reading a voxel. A job refused here has written nothing."""
     build(job)
+    refuse_unusable_folders(job, resume)
+
+
+def refuse_unusable_folders(job: Job, resume: bool = False) -> None:
+    """Folders and state file that the job may not write to."""
     if is_held(job.out / LOCK_FILE):
         raise _in_use(job.out)
     resumes = resume and (job.private / JOB_FOLDER / JOB_FILE).exists()

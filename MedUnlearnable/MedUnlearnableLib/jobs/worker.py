@@ -127,12 +127,24 @@ class Run:
         for warning in (*self.job.warnings, *memory_warnings(self.job.cases)):
             self.events.write("warning", message=warning)
         if saved is None or not saved["fitted"]:
+            if self.share.leads and METHODS[self.job.method].trains(method, self.job):
+                self._forecast(method)
             if self.job.state is None:
                 method.fit(self.cases, self.workspace)
             if not self.share.leads:
                 return self._as_rank_0_left_it()
             self.account.save_state(method, why, fitted=True)
         return method
+
+    def _forecast(self, method: Method) -> None:
+        """Says what to expect of the training that begins or goes on; made once, with random numbers of its own."""
+        make, forecast = METHODS[self.job.method].forecast, self.account.forecast()
+        if make is None:
+            return
+        if forecast is None:
+            forecast = make(self.cases, method.streams.generator("forecast"), self.progress)
+            self.account.save_forecast(forecast)
+        self.events.write("forecast", message=forecast.sentence)
 
     def _as_rank_0_left_it(self) -> Method:
         self.share.wait_until_ready(self.job_folder, self.job.out)

@@ -27,7 +27,8 @@ from .results_section import ResultsSection
 from .run import Run, RunKeeper
 
 _POLL_MS = 250
-_STAGES = {"read": _("reading"), "window": _("looking at intensities"), "train": _("training"),
+_STAGES = {"read": _("reading"), "forecast": _("trying how hard the segments are to learn"),
+           "window": _("looking at intensities"), "samples": _("taking samples"), "train": _("training"),
            "protect": _("protecting"), "quality": _("measuring"), "write": _("writing")}  # fmt: skip
 
 
@@ -46,7 +47,7 @@ class ProtectPanel:
         self.curve = LossCurve(ui.curveLabel)
         self._watched: Run | None = None
         self._started = 0.0
-        self._warnings: list[str] = []  # of the run, not of single cases
+        self._notes: list[str] = []  # forecasts and warnings of the run, not of single cases
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -202,7 +203,7 @@ class ProtectPanel:
 
     def _watch(self) -> None:
         self._watched = self.keeper.run
-        self._warnings = []
+        self._notes = []
         self._started = time.monotonic()
         self._show_run_controls(True)
         self.update()
@@ -231,8 +232,8 @@ class ProtectPanel:
             self._mark(event["case"], _("failed") if "error" in event else _("done"))
         elif event["event"] == "curve":
             self.curve.add(event["name"], event["step"], event["value"])
-        elif event["event"] == "warning":
-            self._warnings.append(event["message"])
+        elif event["event"] in ("forecast", "warning"):
+            self._notes.append(event["message"])
 
     def _show_progress(self, event: dict[str, Any]) -> None:
         stage = _STAGES.get(event["stage"], event["stage"])
@@ -243,13 +244,14 @@ class ProtectPanel:
             done, total = event["done"], event["total"]
         self.ui.progressBar.setRange(0, 100 * total)
         self.ui.progressBar.setValue(int(100 * done))
-        self.ui.statusLabel.text = _("{case}: {stage} ({number}/{of}){left}").format(
+        where = _("{case}: {stage} ({number}/{of}){left}").format(
             case=event["case"] or _("all cases"),
             stage=stage,
             number=min(int(done) + 1, total),
             of=total,
             left="" if event["eta_s"] is None else _(", {time} left").format(time=_in_words(event["eta_s"])),
         )
+        self.ui.statusLabel.text = "\n".join([where, *self._notes])
 
     def _mark(self, name: str, text: str) -> None:
         """The state of the first row of that name that is not done yet."""
@@ -285,7 +287,7 @@ class ProtectPanel:
             parts.append(_("Hand out {public}; keep {private} for yourself.").format(public=public, private=private))
         text = " ".join([*parts, _("The scene file holds the originals too: do not hand it out.")])
         if not run.message():
-            self.ui.statusLabel.text = "\n".join([text, *self._warnings])
+            self.ui.statusLabel.text = "\n".join([text, *self._notes])
         slicer.util.showStatusMessage(text, 0)
         logging.info(text)
 

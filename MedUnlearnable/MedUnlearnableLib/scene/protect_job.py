@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class ProtectJob:
 
     def poll(self) -> list[Event]:
         """New events, with nodes called by their names; never blocks."""
-        return [self._translated(event) for event in self._running.poll()]
+        return [self._translated(event) for event in _with_forecast_in_log(self._running.poll())]
 
     def isRunning(self) -> bool:
         return self._running.result is None
@@ -172,7 +173,7 @@ class FolderJob:
         return self._running.job.private
 
     def poll(self) -> list[Event]:
-        return self._running.poll()
+        return _with_forecast_in_log(self._running.poll())
 
     def isRunning(self) -> bool:
         return self._running.result is None
@@ -200,3 +201,11 @@ class FolderJob:
             return Outcome(entry["id"], error=entry["error"])
         record = Record.from_json(read_json(self.outputFolder / entry["record"]))
         return Outcome(entry["id"], record=record, error="" if record.state == "protected" else record.warnings[0])
+
+
+def _with_forecast_in_log(events: list[Event]) -> list[Event]:
+    """Slicer shows its log in the Python console, so who waits there sees the forecast too."""
+    for event in events:
+        if event["event"] == "forecast":
+            logging.info("MedUnlearnable: %s", event["message"])
+    return events

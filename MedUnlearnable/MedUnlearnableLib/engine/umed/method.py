@@ -28,6 +28,7 @@ from ..streams import RandomStreams
 from ..window import FEW_LEVELS, Windows
 from ..window_rules import HuHistogram, units_of, window_of, windows_of
 from .cohort import Cohort, Survey
+from .cost import TrainingCost, training_cost
 from .joint_training import JointTraining, keep, mixed, run
 from .noise import Ports, TrainedNoise
 from .params import METHOD, UMedParams
@@ -66,6 +67,11 @@ class UMed:
             self._train(cases, workspace)
         elif self.params.window.rule in ("auto", "ct"):
             self._look_at(cases, None, workspace.progress)
+
+    def training_cost(self, cases: CaseSource, workspace: Workspace) -> TrainingCost:
+        """What the training of `fit` would take; merges the CT window as `fit` does. Refuses what `fit` refuses."""
+        cohort, plan = self._planned(cases, workspace)
+        return training_cost(cohort, plan, self.params, workspace.device)
 
     def protect(self, case: Case, workspace: Workspace | None = None) -> Protected:
         """One protected case. Refuses NaN or Inf under the mask, a constant image, and a budget below one level."""
@@ -160,13 +166,17 @@ class UMed:
             region = (contour | interior)[slab.inner]
             yield from (channel[slab.core][region] for channel in case.image)
 
+    def _planned(self, cases: CaseSource, workspace: Workspace) -> tuple[Cohort, Plan]:
+        """From a look at all cases, which also merges the CT window."""
+        survey = Survey()
+        self._look_at(cases, survey, workspace.progress)
+        cohort = survey.cohort()
+        return cohort, plan_training(cohort, self.params, workspace.device, free_mb(workspace.device))
+
     def _train(self, cases: CaseSource, workspace: Workspace) -> None:
         recipe, kept = RECIPES[self.params.profile], workspace.kept()
         if kept is None:
-            survey = Survey()
-            self._look_at(cases, survey, workspace.progress)
-            cohort = survey.cohort()
-            plan = plan_training(cohort, self.params, workspace.device, free_mb(workspace.device))
+            cohort, plan = self._planned(cases, workspace)
         else:
             kept.refuse_other_format(_TRAINING_FORMAT, METHOD)
             limits = kept.header["ct_window_hu"]
