@@ -161,6 +161,36 @@ def test_clean_cases_defenses_and_adversarial_training_reach_the_attacker(protec
         assert attack_classes(protected_data, replace(QUICK, **change)).curve[0].loss != plain
 
 
+@pytest.mark.parametrize("change", [{"scaling": "set"}, {"mixup": 0.4}, {"label_smoothing": 0.1}])
+def test_what_makes_an_attacker_stronger_reaches_the_training_and_repeats(clean_data, change):
+    settings = replace(QUICK, **change)
+    first, again = (attack_classes(clean_data, settings).curve for _ in range(2))
+    assert first == again != attack_classes(clean_data, QUICK).curve
+
+
+def test_scaled_by_the_set_images_keep_how_bright_they_are():
+    random = np.random.default_rng(0)
+    classes = np.arange(120) % 2
+    images = (random.integers(0, 60, (120, 1, SIDE, SIDE)) + 100 * classes[:, None, None, None]).astype(np.uint8)
+    data = ClassAttackData(images[:60], classes[:60], images[60:], classes[60:])
+    by_itself, by_the_set = (
+        attack_classes(data, replace(LEARNING, steps=30, recipe="none", scaling=scaling)).balanced_accuracy
+        for scaling in ("image", "set")
+    )
+    assert by_the_set > 0.9
+    assert by_itself < 0.8
+
+
+def test_balanced_the_rare_class_is_not_given_up(clean_data):
+    images, classes = clean_data.train_images, clean_data.train_classes
+    few = np.concatenate([np.flatnonzero(classes == 0), np.flatnonzero(classes == 1)[:6]])
+    rare = replace(clean_data, train_images=images[few], train_classes=classes[few], clean_train_images=None)
+    plain, balanced = (
+        attack_classes(rare, replace(LEARNING, steps=30, balanced=balanced)) for balanced in (False, True)
+    )
+    assert balanced.balanced_accuracy > plain.balanced_accuracy
+
+
 def test_a_blur_undoes_the_pattern(protected_data):
     blurred = attack_classes(protected_data, replace(LEARNING, defense="blur0.8"))
     assert blurred.balanced_accuracy > 0.75
@@ -196,9 +226,16 @@ def test_unsuitable_data_and_settings_are_refused_in_a_sentence(clean_data):
         data(test_cases=("a", "b"))
     with pytest.raises(Refused, match="training and test images have different shapes"):
         data(train_images=images[..., 1:], clean_train_images=None)
-    for wrong in ({"recipe": "x"}, {"defense": "x"}, {"architecture": "x"}):
+    for wrong in ({"recipe": "x"}, {"defense": "x"}, {"architecture": "x"}, {"scaling": "x"}):
         with pytest.raises(UsageError, match=r"unknown .* 'x'; known are "):
             replace(QUICK, **wrong)
+    several = data(
+        train_classes=np.eye(2, dtype=int)[classes], test_classes=np.eye(2, dtype=int)[clean_data.test_classes]
+    )
+    with pytest.raises(UsageError, match="are for samples of a single class each"):
+        attack_classes(several, replace(QUICK, balanced=True))
+    with pytest.raises(UsageError, match="label_smoothing is a share"):
+        replace(QUICK, label_smoothing=1)
     with pytest.raises(UsageError, match="adversarial_epsilon is a share"):
         replace(QUICK, adversarial_epsilon=8)
 

@@ -48,8 +48,16 @@ class ClassAttackSettings(TrainingSettings):
     batch_size: int = 64
     architecture: str = "cnn"  # one of classifiers.CLASSIFIERS
     recipe: str = "shift_flip"
+    balanced: bool = False  # every class weighs alike in the loss, however many samples it has
+    label_smoothing: float = 0.0  # share of the target spread over all classes (Szegedy et al., 1512.00567)
+    mixup: float = 0.0  # of two samples and their targets in each batch, Beta(mixup, mixup); 0: none
 
     known_architectures: ClassVar[Sequence[str]] = CLASSIFIERS
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing < 1 or self.mixup < 0:
+            raise UsageError("label_smoothing is a share from 0 to below 1, and mixup at least 0")
 
 
 @dataclass(frozen=True)
@@ -135,9 +143,9 @@ def attack_classes(
     """Trains one attacker, from scratch or from `pretrained` weights of its network, and tests it on clean images.
 
     `progress` hears of every step and may raise `Cancelled` between steps. Loss: cross-entropy, or binary
-    cross-entropy where a sample may show several classes; AdamW with a one-cycle schedule; images z-scored one by one;
-    bfloat16 where `training.autocast` allows it. Raises `UsageError` where settings and data do
-    not fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the
+    cross-entropy where a sample may show several classes; AdamW with a one-cycle schedule; mixup after Zhang et al.,
+    arXiv 1710.09412; bfloat16 where `training.autocast` allows it. Raises `UsageError` where settings and data do not
+    fit or there is no such device, `MedUnlearnableError` when MONAI or Pillow is needed and missing, or when the
     training diverges.
     """
     import torch
@@ -146,20 +154,26 @@ def attack_classes(
     generator = torch.Generator().manual_seed(settings.seed)
     images, test, reaches = as_seen(data, settings, generator)
     values = np.unique(data.train_classes)
-    targets = _targets(data.train_classes, values, data.several).to(images.device)
-    outputs = data.train_classes.shape[1] if data.several else len(values)
+    targets = _targets(data, values, settings).to(images.device)
     network = seeded_classifier(
-        settings.seed, settings.architecture, images.shape[1], outputs, images.shape[2:], settings.width
+        settings.seed, settings.architecture, images.shape[1], targets.shape[1], images.shape[2:], settings.width
     )
     network = placed(network, images, pretrained)
     loss_of = class_loss(data.several)
+    shares = np.random.default_rng(settings.seed)
 
     def batch_loss(picked: torch.Tensor) -> torch.Tensor:
         at = picked.to(images.device)
-        image = augment_images(images[at], settings.recipe, generator).contiguous(memory_format=memory_format(images))
+        image = augment_images(images[at], settings.recipe, generator)
+        target = targets[at]
+        if settings.mixup:
+            share = shares.beta(settings.mixup, settings.mixup)
+            partner = torch.randperm(len(at), generator=generator).to(at.device)
+            image, target = (share * each + (1 - share) * each[partner] for each in (image, target))
+        image = image.contiguous(memory_format=memory_format(images))
         if settings.adversarial_epsilon:
-            image = worst_case(image, reaches[at], lambda moved: loss_of(_logits(network, moved), targets[at]))
-        return loss_of(_logits(network, image), targets[at])
+            image = worst_case(image, reaches[at], lambda moved: loss_of(_logits(network, moved), target))
+        return loss_of(_logits(network, image), target)
 
     curve = []
     for step, loss in train(network, len(images), batch_loss, settings, generator, progress or Progress()):
@@ -185,17 +199,29 @@ def attack_classes(
 
 
 def class_loss(several: bool, reduction: str = "mean") -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """Cross-entropy of logits [N, K] and class numbers [N]; of samples with `several`, binary, and 0 or 1 [N, K]."""
+    """Cross-entropy of logits [N, K] and class numbers [N] or targets [N, K]; of samples with `several`, binary."""
     from torch.nn import functional
 
     loss = functional.binary_cross_entropy_with_logits if several else functional.cross_entropy
     return partial(loss, reduction=reduction)
 
 
-def _targets(classes: NDArray[np.integer], values: NDArray[np.integer], several: bool) -> torch.Tensor:
+def _targets(data: ClassAttackData, values: NDArray[np.integer], settings: ClassAttackSettings) -> torch.Tensor:
+    """What the network is to answer [N, K]: shares of the classes, or 0 and 1 where a sample may show several.
+
+    Balanced: each row times the weight of its class, the mean weight being 1; cross-entropy is linear in its targets.
+    """
     import torch
 
-    return torch.from_numpy(classes.astype(np.float32) if several else np.searchsorted(values, classes))
+    if data.several:
+        if settings.balanced or settings.label_smoothing:
+            raise UsageError("balanced and label_smoothing are for samples of a single class each")
+        return torch.from_numpy(data.train_classes.astype(np.float32))
+    shown = (data.train_classes[:, None] == values).astype(np.float32)
+    targets = (1 - settings.label_smoothing) * shown + settings.label_smoothing / len(values)
+    if settings.balanced:
+        targets *= (len(shown) / len(values) / shown.sum(0))[np.searchsorted(values, data.train_classes), None]
+    return torch.from_numpy(targets.astype(np.float32))
 
 
 def _logits(network: nn.Module, image: torch.Tensor) -> torch.Tensor:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _ADVERSARIAL_STEPS = 3  # of projected gradient ascent (Madry et al., arXiv 1706.06083), each half of the reach long
+SCALINGS = ("image", "set")
 _HEAD_TENSORS = 2  # weights and biases of the last layer, which may have other classes than the weights given
 
 
@@ -44,6 +45,7 @@ class TrainingSettings:
     defense: str = "none"  # one of defenses.DEFENSES, on training and test images
     adversarial_epsilon: float = 0.0  # of adversarial training, a share of the window; 0: none
     window: tuple[float, float] = (0, 255)  # stored values
+    scaling: str = "image"  # one of SCALINGS: z-scored each by itself, or all by the training set's mean and deviation
 
     known_architectures: ClassVar[Sequence[str]] = ()
 
@@ -56,6 +58,7 @@ class TrainingSettings:
             ("architecture", self.known_architectures),
             ("recipe", RECIPES),
             ("defense", DEFENSES),
+            ("scaling", SCALINGS),
         ):
             if getattr(self, name) not in known:
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}; known are {', '.join(known)}")
@@ -114,10 +117,9 @@ def as_seen(
     units of each z-scored training image, [N, C, 1, ...].
     """
     protected = _with_clean_cases(data, settings, generator)
-    (train, deviations), (test, _) = (
-        z_scored(defend(settings.defense, stored, settings.window), settings.device)
-        for stored in (protected, data.test_images)
-    )
+    stored, of_test = (defend(settings.defense, images, settings.window) for images in (protected, data.test_images))
+    reference = stored if settings.scaling == "set" else None
+    (train, deviations), (test, _) = (z_scored(images, settings.device, reference) for images in (stored, of_test))
     return train, test, settings.adversarial_epsilon * (settings.window[1] - settings.window[0]) / deviations
 
 
@@ -150,16 +152,24 @@ def _with_clean_cases(
     return np.where(chosen.reshape(-1, *[1] * (protected.ndim - 1)), clean, protected)
 
 
-def z_scored(images: NDArray[np.float32], device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images [N, C, *sides] on the device, each channel z-scored by itself, and the deviations [N, C, 1, ...]."""
+def z_scored(
+    images: NDArray[np.float32], device: str, reference: NDArray[np.float32] | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images [N, C, *sides] on the device, z-scored, and the deviations [N, C, 1, ...].
+
+    Each channel of an image by its own mean and deviation, or by those of the channel in all images of `reference`.
+    """
     import torch
 
     if device != "cpu" and not torch.cuda.is_available():
         raise UsageError(f"the device {device!r} was asked for, but PyTorch finds no GPU; use 'cpu'")
     sides = tuple(range(2, images.ndim))
-    deviation = np.maximum(images.std(axis=sides, keepdims=True), 1e-6)
-    tensor = torch.from_numpy((images - images.mean(axis=sides, keepdims=True)) / deviation).to(device)
-    return tensor.contiguous(memory_format=memory_format(tensor)), torch.from_numpy(deviation).to(device)
+    source, axes = (images, sides) if reference is None else (reference, (0, *sides))
+    mean = source.mean(axis=axes, keepdims=True)
+    deviation = np.maximum(source.std(axis=axes, keepdims=True), 1e-6)
+    tensor = torch.from_numpy((images - mean) / deviation).to(device)
+    deviations = torch.from_numpy(deviation).expand(len(images), *deviation.shape[1:])
+    return tensor.contiguous(memory_format=memory_format(tensor)), deviations.to(device)
 
 
 def memory_format(images: torch.Tensor) -> torch.memory_format:
