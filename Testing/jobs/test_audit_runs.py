@@ -87,6 +87,7 @@ def test_its_verdict_is_indicative_and_says_what_was_left_out(audited: Any) -> N
     assert "the attackers are small and train for a short time" in summary["reservations"]
     assert "training from scratch was done with 1 of 3 seeds" in summary["reservations"]
     assert "blur: there was no time" in summary["not_tested"]
+    assert any(line.startswith("a network for volumes: 3 volumes to train on") for line in summary["not_tested"])
 
 
 def test_test_cases_were_not_trained_on(audited: Any) -> None:
