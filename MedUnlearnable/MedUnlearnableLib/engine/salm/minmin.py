@@ -21,7 +21,7 @@ from ..classifiers import seeded_classifier
 from ..errors import MedUnlearnableError, Refused
 from ..method import State, Workspace
 from ..streams import RandomStreams
-from ..training import autocast
+from ..training import autocast, memory_format
 from .params import SALMParams
 
 if TYPE_CHECKING:
@@ -95,6 +95,9 @@ class Surrogates:
         import torch
 
         choices, sides = params.min_min, cohort.samples[0].sides
+        layout: dict[str, Any] = {  # torch's own stubs do not know this argument
+            "memory_format": memory_format(torch.empty(1, cohort.channels, *sides, device="meta"))
+        }
         self.device = device
         self.networks = [
             seeded_classifier(
@@ -104,7 +107,7 @@ class Surrogates:
                 cohort.classes,
                 sides,
                 choices.width,
-            ).to(device)
+            ).to(device, **layout)
             for number, name in enumerate(choices.surrogates)
         ]
         self.optimizers = [
@@ -342,7 +345,7 @@ class MinMin:
 
     def _loss(self, network: nn.Module, images: torch.Tensor, picked: list[Sample], reduction: str) -> torch.Tensor:
         with autocast(images):
-            logits = network(images).float()
+            logits = network(images.contiguous(memory_format=memory_format(images))).float()
         return class_loss(self.cohort.several, reduction)(logits, self.cohort.target(picked, str(images.device)))
 
     def _wrong(self, network: nn.Module, images: torch.Tensor, picked: list[Sample]) -> float:
