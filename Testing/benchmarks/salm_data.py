@@ -20,11 +20,10 @@ CHANCE = {
     "pneumonia-1200": 1 / 2,
     "brain3": 1 / 3,
     "brain3-64": 1 / 3,
-    "brain3-32": 1 / 3,
     "busi": 1 / 2,
     "eight": 1 / 8,
 }
-CLEAN_GATE = {"pneumonia": 0.87, "pneumonia-1200": 0.87, "brain3": 0.77, "brain3-64": 0.77, "brain3-32": 0.77}
+CLEAN_GATE = {"pneumonia": 0.87, "pneumonia-1200": 0.87, "brain3": 0.77, "brain3-64": 0.77}
 _SIDE_OF_EIGHT = 64
 _MOST_OF_A_CLASS = 490  # of the eight: as many as the smaller classes of the larger sets have
 
@@ -45,7 +44,7 @@ def pneumonia_1200() -> Split:
 
 
 def brain3_of(side: int) -> Split:
-    """At a half or a quarter of the resolution: what a CPU has time for."""
+    """At a lower resolution: what a CPU has time for."""
     train, of_train, test, of_test = brain3()
     return _sized(train, side), of_train, _sized(test, side), of_test
 
@@ -75,7 +74,6 @@ SETS = {
     "pneumonia-1200": pneumonia_1200,
     "brain3": brain3,
     "brain3-64": partial(brain3_of, 64),
-    "brain3-32": partial(brain3_of, 32),
     "busi": busi,
     "eight": eight,
 }
