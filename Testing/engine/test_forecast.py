@@ -1,5 +1,7 @@
 """The forecast tells a task that is learned at once from one that is not, and when it cannot tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Geometry
@@ -61,14 +63,29 @@ def test_too_few_cases_are_no_ground_for_a_forecast():
     cases = Unreadable((*discs(12, shown=True).cases, empty))
     outlook = forecast(cases, np.random.default_rng(0))
     assert outlook.value is None
-    assert outlook.sentence == "no forecast: 10 cases have segments, and it takes 12"
+    assert outlook.sentence == "no forecast: 10 cases have segments that are large enough for it, and it takes 12"
 
 
-def test_a_forecast_can_be_cancelled():
+def test_images_that_no_network_can_learn_from_do_not_stop_the_run():
+    """The mean of two channels is too large for their type."""
+    cases = [replace(case, image=np.full((2, 1, 60, 50), 3e38, np.float32)) for case in discs(12, shown=True).cases]
+    with np.errstate(over="ignore"):
+        outlook = forecast(CasesInMemory(tuple(cases)), np.random.default_rng(0))
+    assert outlook.value is None
+    assert outlook.sentence.startswith("no forecast: train images hold NaN or infinite values")
+
+
+def test_a_forecast_says_where_it_is_and_can_be_cancelled():
     class Impatient(Progress):
+        def __init__(self):
+            self.told = []
+
         def step(self, stage, done, total):
-            if stage == "attack" and done == 2:
+            self.told.append((stage, done, total))
+            if done == 14:  # twelve cases are read, and two steps made
                 raise Cancelled
 
+    progress = Impatient()
     with pytest.raises(Cancelled):
-        forecast(discs(12, shown=True), np.random.default_rng(0), Impatient())
+        forecast(discs(12, shown=True), np.random.default_rng(0), progress)
+    assert progress.told == [("forecast", done, 112) for done in range(15)]
