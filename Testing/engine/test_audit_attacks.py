@@ -278,7 +278,7 @@ def test_a_ten_minute_budget_is_used_and_little_more(monkeypatch, carrier_cohort
     fake = FakeCells(monkeypatch)
     attacks = Attacks(carrier_cohort, segmentation_conditions(False), Effort.of(600), KeptInMemory())
     attacks.run(600, spent_seconds=20)
-    trained = [key for key in fake.run_keys if key[3] != 12]
+    trained = [key for key in fake.run_keys if key[3] > 12]  # the others were to see the pace
     assert 460 <= 40 * len(trained) + 20 <= 700
     done = [name for name, result in attacks.results.items() if result.seeds]
     assert done[0] == "training from scratch"

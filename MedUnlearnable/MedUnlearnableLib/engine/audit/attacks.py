@@ -183,11 +183,12 @@ class Attacks:
         return _VOLUMES_WIDTH if condition.volumes else self.width
 
     def _steps_that_fit(self, condition: Condition) -> int:
-        """By the pace of a few steps: the median, because the first ones are slow."""
+        """By the pace of a few steps. One step goes before: what is loaded and compiled once is no part of the pace."""
         clock = _StepClock(self._progress)
-        probe = self._of_steps(condition, _PROBE_STEPS, curve_points=1)
-        seconds = Cell(condition, PROTECTED, 0).run(self._cohort, probe, self._pretrained, clock).seconds
-        self._spent += seconds
+        for steps in (1, _PROBE_STEPS):
+            probe = self._of_steps(condition, steps, curve_points=1)
+            seconds = Cell(condition, PROTECTED, 0).run(self._cohort, probe, self._pretrained, clock).seconds
+            self._spent += seconds
         pace = clock.seconds_a_step
         other = max(0.0, seconds - _PROBE_STEPS * pace) * _TESTS_OF_A_RUN
         return self._effort.steps(pace, other)
