@@ -65,14 +65,14 @@ def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress 
             f"{_FEWEST_CASES}"
         )
     test = np.isin(names, different[: len(different) // 3])
-    data = AttackData(
-        slices[~test],
-        labels[~test],
-        slices[test],
-        labels[test],
-        test_cases=[name for name, held in zip(names, test) if held],
-    )
     try:
+        data = AttackData(
+            slices[~test],
+            labels[~test],
+            slices[test],
+            labels[test],
+            test_cases=[name for name, held in zip(names, test) if held],
+        )
         reached = attack(data, _SETTINGS, _AfterReading(progress, min(len(cases.ids), _SLICES))).dsc
     except Cancelled:
         raise
