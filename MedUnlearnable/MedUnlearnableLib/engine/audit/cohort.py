@@ -104,7 +104,7 @@ def slices_of(clean: Case, protected: Case, windows: Sequence[IntensityWindow], 
     """At most `most` slices of a case, spread evenly. `windows`: of each channel.
 
     A case with classes: its slices that have a label, reduced to `CLASS_SIDE`. Else: its slices with a segment, cropped
-    to at most `side` pixels around the segments.
+    to at most `side` pixels that hold the segments.
     """
     axis = _slice_axis(clean) if clean.classes is None else 0  # classes are those of slices along k
     slices = [np.moveaxis(case.image, 1 + axis, 0) for case in (clean, protected)]
@@ -115,7 +115,7 @@ def slices_of(clean: Case, protected: Case, windows: Sequence[IntensityWindow], 
         return Samples(clean.id, before, after, _targets(clean.classes, picked.tolist()))
     labels = np.moveaxis(_label_map(clean), axis, 0)
     picked = _spread(np.flatnonzero(labels.any(axis=(1, 2))), most)
-    place = _around(labels, (side, side))
+    place = _around(labels, (side, side), clean.id)
     before, after = (_scaled(part[picked][(slice(None), slice(None), *place)], windows) for part in slices)
     return Samples(clean.id, before, after, labels[picked][(slice(None), *place)])
 
@@ -136,7 +136,7 @@ def volume_of(clean: Case, protected: Case, windows: Sequence[IntensityWindow], 
     labels = _label_map(clean)
     if not labels.any():
         return None
-    place = _around(labels[np.newaxis], (side, side, side))
+    place = _around(labels[np.newaxis], (side, side, side), clean.id)
     before, after = (_scaled(part[(slice(None), slice(None), *place)], windows) for part in whole)
     return Samples(clean.id, before, after, labels[place][np.newaxis])
 
@@ -253,13 +253,21 @@ def _spread(indices: NDArray[np.integer], most: int) -> NDArray[np.integer]:
     return indices[np.linspace(0, len(indices) - 1, most).round().astype(int)]
 
 
-def _around(labels: NDArray[np.integer], most: Sequence[int]) -> tuple[slice, ...]:
-    """At most so many pixels of each axis of `labels` [N, *sides] but the first, around the middle of all labels."""
+def _around(labels: NDArray[np.integer], most: Sequence[int], case: str) -> tuple[slice, ...]:
+    """At most so many pixels of each axis of `labels` [N, *sides] but the first, at a place that holds all labels.
+
+    Which of these places is drawn by the name of the case: labels in the middle could be found without looking.
+    """
+    random = np.random.default_rng(list(case.encode()))
     place = []
     for axis, side in enumerate(most, start=1):
         used = np.asarray(labels.any(axis=tuple(other for other in range(labels.ndim) if other != axis)))
-        middle = int(np.flatnonzero(used).mean()) if used.any() else len(used) // 2
-        start = min(max(0, middle - side // 2), max(0, len(used) - side))
+        shown = np.flatnonzero(used) if used.any() else np.arange(len(used))
+        lowest, highest = max(0, int(shown[-1]) + 1 - side), max(0, min(int(shown[0]), len(used) - side))
+        if lowest <= highest:
+            start = int(random.integers(lowest, highest + 1))
+        else:  # the labels are larger
+            start = min(max(0, int(shown.mean()) - side // 2), len(used) - side)
         place.append(slice(start, start + side))
     return tuple(place)
 
