@@ -2,8 +2,8 @@
 
 instant    the pattern of the class (see patterns.py) on the pixels with the largest gradient of the image itself
 standard   the same pattern on the most even parts of the image, where rotated and resized copies still show it; one
-           class, that of the finest images, gets its pattern faint and on edges. A network then tells this class by
-           the missing of all others, and takes every clean image for it.
+           class, the one that is most often given wrongly anyway (see fallback.py), gets its pattern faint and on
+           edges. A network then tells this class by the missing of all others, and takes clean images for it.
 paper      error-minimizing noise under a mask by the gradient of a surrogate (see minmin.py)
 """
 
@@ -26,16 +26,16 @@ from ..record import Protected, Record
 from ..streams import RandomStreams
 from ..window import FEW_LEVELS, Windows
 from ..window_rules import HuHistogram, windows_of
+from .fallback import coarse, fallback_class
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
 from .patterns import ClassPatterns
-from .region import evenness, fineness, gradient_magnitude, largest, sample_count, segment_region, within_windows
+from .region import evenness, gradient_magnitude, largest, sample_count, segment_region, within_windows
 
 METHOD = "SALM"
 _STATE_FORMAT = "medunlearnable-salm-state/1"
 _AIR_HU = -500.0  # voxels below are no part of a CT window
 _FAINT = 0.4  # share of the budget that the faint pattern takes
-_CASES_LOOKED_AT = 200  # for the fineness of the classes, up to three slices of each
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SALM:
         self._learned: _Learned | None = None
 
     def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
-        """Takes the class names, merges the CT window, finds the finest class, and for `paper` makes the noise.
+        """Takes the class names, merges the CT window, finds the class to keep faint, and for `paper` makes the noise.
 
         A case that cannot be read is left to `protect`, which says what is wrong with it. Raises `Refused` when no case
         has a label, and for `paper` when all show one class.
@@ -73,7 +73,7 @@ class SALM:
             return  # the others are given what the leader has learned; noise lies where all can read it
         self._look_at(cases, workspace.progress)
         if self.params.profile == "standard":
-            self._faint_class = self._finest_class(cases, workspace.progress)
+            self._faint_class = self._fallback_class(cases, workspace.progress)
         if self.params.profile == "paper":
             self._learned = self._train(cases, workspace)
 
@@ -168,25 +168,21 @@ class SALM:
     def _is_ct(self, part: Case) -> bool:
         return self.params.window.rule_for(part) == "ct"
 
-    def _finest_class(self, cases: CaseSource, progress: Progress) -> int:
-        """The class whose images have most fine detail, from cases spread over the cohort; drawn where one is shown."""
-        found: list[list[float]] = [[] for _ in self._names]
-        ids = sorted(cases.ids)
-        looked_at = ids[:: -(-len(ids) // _CASES_LOOKED_AT)]
-        for number, case_id in enumerate(looked_at):
-            progress.step("classes", number, len(looked_at))
+    def _fallback_class(self, cases: CaseSource, progress: Progress) -> int:
+        """From up to three slices of each case; drawn by the key where the cases are too few."""
+        found: list[tuple[NDArray[np.float32], int, int]] = []
+        for number, case_id in enumerate(sorted(cases.ids)):
+            progress.step("classes", number, len(cases.ids))
             case = _readable(cases, case_id)
             if case is None or case.classes is None:
                 continue
-            windows = self.windows(case)
             depth = case.shape_kji[0]
             for k in sorted({depth // 4, depth // 2, 3 * depth // 4}):
                 shown = case.classes.of_slice(k)
                 if shown is not None and len(shown) == 1:
-                    found[shown[0]].append(fineness(_normalized(case, k, windows)))
-        if sum(map(bool, found)) < 2:
-            return int(self.streams.generator("faint class").integers(len(self._names)))
-        return int(np.argmax([float(np.mean(values)) if values else -1.0 for values in found]))
+                    found.append((coarse(case.image[:, k].astype(np.float32)), shown[0], number))
+        told = fallback_class(*map(np.array, zip(*found))) if found else None
+        return int(self.streams.generator("faint class").integers(len(self._names))) if told is None else told
 
     def _classes_of(self, case: Case) -> Classes:
         if case.classes is None:

@@ -68,12 +68,6 @@ def evenness(plane: NDArray[np.floating]) -> NDArray[np.float32]:
     return -ndimage.gaussian_filter(gradient_magnitude(plane), _EVEN_AROUND_PIXELS, mode="nearest")
 
 
-def fineness(plane: NDArray[np.floating]) -> float:
-    """How much fine detail a plane [C, H, W] has: mean distance of a pixel to its 3x3 mean, in standard deviations."""
-    detail = plane - ndimage.uniform_filter(plane, (0, 3, 3))
-    return float(np.abs(detail).mean() / max(float(plane.std()), 1e-6))
-
-
 def sample_count(allowed: NDArray[np.bool_], share: float) -> int:
     """k: how many of the allowed pixels a mask takes, at least one where there is one."""
     count = int(allowed.sum())
