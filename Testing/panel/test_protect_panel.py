@@ -1,6 +1,7 @@
 """Every control and every state of the panel, with real jobs in real worker processes."""
 
 import json
+import logging
 import os
 import signal
 from pathlib import Path
@@ -550,3 +551,21 @@ def test_the_curves_of_a_training_are_drawn_small(module, ui):
     assert module.container.minimumSizeHint.width() <= 342
     curve.clear()
     assert not ui.curveLabel.visible
+
+
+def test_the_forecast_of_a_training_stands_below_its_progress_and_in_the_log(module, ui, caplog):
+    """Cancelled when it is known: how long the training would take is not the panel's."""
+    pytest.importorskip("torch")
+    caplog.set_level(logging.INFO)
+    for number in range(16):
+        add_case(f"case {number}", shape=(1, 48, 48))
+    ui.addAllButton.click()
+    ui.profileComboBox.currentText = "standard"
+    protect(module)
+    seen = set()
+    wait_for(lambda: seen.add(ui.statusLabel.text) or "\nforecast: these segments are" in ui.statusLabel.text, 300)
+    assert any(text.startswith("all cases: trying how hard the segments are to learn (") for text in seen)
+    assert "MedUnlearnable: forecast: these segments are" in caplog.text
+    protect(module)
+    finish(module)
+    assert "cancelled" in ui.statusLabel.text
