@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from MedUnlearnableLib.files.cases import find_cases
-from MedUnlearnableLib.jobs.events import EVENTS_FILE
+from MedUnlearnableLib.jobs.events import CANCEL_FILE, EVENTS_FILE
 from MedUnlearnableLib.jobs.job import Job
-from MedUnlearnableLib.jobs.runner import JOB_FOLDER
+from MedUnlearnableLib.jobs.runner import JOB_FOLDER, start
 from MedUnlearnableLib.jobs.share import Share
 from MedUnlearnableLib.jobs.worker import main as work
 from PIL import Image
@@ -108,7 +108,7 @@ def is_training(job_folder: Path) -> bool:
 def test_a_run_killed_at_ten_points_of_its_training_ends_with_the_bytes_of_an_undisturbed_one(
     cohort: Path, tmp_path: Path
 ) -> None:
-    """Each run goes on from what the one before had kept; the last one protects the cases."""
+    """Each run goes on from what the one before had kept, one of them is cancelled, the last one protects the cases."""
     expected = job_of(cohort, tmp_path / "undisturbed")
     run_undisturbed(expected)
     job, chance = job_of(cohort, tmp_path / "killed"), random.Random(2)
@@ -132,6 +132,10 @@ def test_a_run_killed_at_ten_points_of_its_training_ends_with_the_bytes_of_an_un
     assert not images(job.out)
     assert reached == sorted(reached)
     assert KILLS_INSIDE_THE_TRAINING <= reached[-1] < ITERATIONS
+    cancelled = start(job, resume=True)
+    assert cancelled.wait(lambda event: cancelled.cancel())["exit_code"] == 130
+    assert written(kept) == reached[-1], "what was trained is kept, though no case is finished"
+    (folder / CANCEL_FILE).unlink()
     run_undisturbed(job)
     assert images(job.out) == images(expected.out)
     assert len(images(job.out)) == CASES

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 from pathlib import Path
 
-from ..engine.errors import Refused
+from ..engine.errors import Cancelled, Refused
 from ..files.certificates import Sealer
 from ..files.lock import LOCK_FILE, Lock, is_held
 from ..files.outputs import OutputFolder, refuse_unwritable, remove_unfinished
@@ -17,13 +17,16 @@ from .job import JOB_FILE, Job
 from .methods import build
 from .process import WorkerProcess, wait_for_end
 from .share import ALONE, Share
+from .workspace import KEPT_FILE
 
 JOB_FOLDER = "job"
 _WORKER = "MedUnlearnableLib.jobs.worker"
 
 
 def start(job: Job, resume: bool = False, share: Share = ALONE, sealer: Sealer | None = None) -> RunningJob:
-    """Checks a job and starts it. A job refused here, or one that finishes no case, leaves nothing behind.
+    """Checks a job and starts it.
+
+    A job refused here, or one that finishes no case, leaves nothing behind, except a training that can go on.
 
     `resume`: goes on with the same job where it was killed or cancelled; without one there, it begins. `sealer`: signs
     a certificate for each image; its secrets go to the worker, the job names its public keys.
@@ -145,8 +148,15 @@ class RunningJob:
 
     def _close(self) -> None:
         self._lock.release()
-        if self._share.leads:
+        if self._share.leads and not self._stopped_in_training:
             _leave_nothing_of_nothing(self.job, self._job_folder, self._made)
+
+    @property
+    def _stopped_in_training(self) -> bool:
+        """Cancelled or killed where --resume can go on, though no case is finished."""
+        assert self.result is not None
+        stopped = self._worker.died or self.result["exit_code"] == Cancelled.exit_code
+        return stopped and (self._job_folder / KEPT_FILE).exists()
 
     def _tidy_up_after_a_kill(self) -> None:
         """What the worker would have done itself. Other ranks may be writing still: then it is left to --resume."""

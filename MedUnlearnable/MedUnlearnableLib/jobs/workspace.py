@@ -13,7 +13,7 @@ from ..engine.progress import Progress
 from ..engine.team import Team
 from ..files.volume import PRIVATE_MODE, read_json, write_json
 
-_KEPT_FILE = "training.json"
+KEPT_FILE = "training.json"
 
 
 class FolderWorkspace(Workspace):
@@ -24,11 +24,11 @@ class FolderWorkspace(Workspace):
         self._folder = folder
 
     def kept(self) -> State | None:
-        path = self._folder / _KEPT_FILE
+        path = self._folder / KEPT_FILE
         return State.from_json(read_json(path)) if path.exists() else None
 
     def keep(self, state: State) -> None:
-        write_json(self._folder / _KEPT_FILE, state.to_json(), mode=PRIVATE_MODE)
+        write_json(self._folder / KEPT_FILE, state.to_json(), mode=PRIVATE_MODE)
 
     def array(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Memory-mapped: it may be larger than the memory."""
