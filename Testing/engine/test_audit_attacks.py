@@ -203,6 +203,19 @@ def test_volumes_are_attacked_as_volumes_and_each_label_has_its_score():
     assert Cell(PLAIN, CLEAN, 0).key(cohort, two_steps, None) != Cell(of_volumes, CLEAN, 0).key(cohort, two_steps, None)
 
 
+def test_volumes_of_a_class_are_attacked_as_volumes():
+    window, cases = (IntensityWindow(0.0, 255.0, None),), []
+    for number in range(20):
+        image = np.random.default_rng(number).integers(0, 255, (1, 8, 12, 12)).astype(np.uint8)
+        classes = Classes(("x", "y"), ((number % 2,),))
+        cases.append(Case(f"{number:02}", image, Geometry.of_spacing((1, 1, 1)), classes=classes))
+    volumes = assemble([volume_of(case, case, window, side=12) for case in cases], random())
+    cohort = assemble([slices_of(case, case, window, most=2, side=12) for case in cases], random(), volumes)
+    (condition,) = [condition for condition in class_conditions(False, True) if condition.volumes]
+    result = Cell(condition, PROTECTED, 0).run(cohort, replace(LEARNING, steps=2, width=2), None, Progress())
+    assert len(result.cases) == volumes.test.sum() == 6
+
+
 # Which rows there are
 
 

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     import torch
 
 
+#: What lets classifiers learn most of clean images, in the benchmark of SALM; and more where a sample has one class.
+_OF_CLASSIFIERS = {"weight_decay": 0.1, "scaling": "set"}
+_OF_SINGLE_CLASSES = {"label_smoothing": 0.1, "balanced": True}
+
+
 @dataclass(frozen=True)
 class Pretrained:
     """Weights of the attacker's own network, and the SHA-256 of their file."""
@@ -64,12 +69,12 @@ class Cell:
         choices = {
             "data": cohort.shown_to(self.condition).digest,
             "arm": self.arm,
-            "settings": self._settings(training),
+            "settings": self._settings(cohort, training),
             "weights": pretrained.digest if pretrained and self.condition.pretrained else None,
         }
         return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _settings(self, training: Training) -> dict[str, Any]:
+    def _settings(self, cohort: Cohort, training: Training) -> dict[str, Any]:
         condition = self.condition
         return {
             **asdict(training),
@@ -81,13 +86,15 @@ class Cell:
             "adversarial_epsilon": condition.adversarial_epsilon,
             "clean_share": 0.0 if self.arm == CLEAN else condition.clean_share,
             "window": WINDOW,
+            **({} if cohort.is_segmentation else _OF_CLASSIFIERS),
+            **({} if cohort.is_segmentation or cohort.shows_several else _OF_SINGLE_CLASSES),
         }
 
     def run(self, cohort: Cohort, training: Training, pretrained: Pretrained | None, progress: Progress) -> CellResult:
         """Trains and tests the attacker. Raises what `attack` and `attack_classes` raise."""
         weights = pretrained.weights if pretrained and self.condition.pretrained else None
         run = _attack_segmentation if cohort.is_segmentation else _attack_classes
-        return run(self, cohort.shown_to(self.condition), self._settings(training), weights, progress)
+        return run(self, cohort.shown_to(self.condition), self._settings(cohort, training), weights, progress)
 
 
 @dataclass(frozen=True)

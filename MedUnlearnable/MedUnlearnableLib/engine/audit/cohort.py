@@ -70,11 +70,16 @@ class Cohort:
         return self.targets.ndim > 2
 
     @property
+    def shows_several(self) -> bool:
+        """Whether a sample may show several classes."""
+        return self.targets.ndim == 2
+
+    @property
     def floor(self) -> float:
         """The score of who knows nothing: DSC 0, or the balanced accuracy of a guess."""
         if self.is_segmentation:
             return 0.0
-        return 1 / 2 if self.targets.ndim == 2 else 1 / len(np.unique(self.targets))
+        return 1 / 2 if self.shows_several else 1 / len(np.unique(self.targets))
 
     @property
     def trivial(self) -> float:
