@@ -146,6 +146,10 @@ def test_classes_are_attacked_alike():
         slices.append(Samples(str(number), images, images + np.float32(1) * stripes, np.full(2, number % 2)))
     cohort = assemble(slices, random())
     result = Cell(class_conditions(False)[0], PROTECTED, 0).run(cohort, replace(LEARNING, steps=2), None, Progress())
+    (regularized,) = [condition for condition in class_conditions(False) if condition.regularized]
+    assert (
+        Cell(regularized, PROTECTED, 0).run(cohort, replace(LEARNING, steps=2), None, Progress()).curve != result.curve
+    )
     assert len(result.score_by_case) == cohort.test_cases
     assert np.mean(result.score_by_case) == pytest.approx(result.score)
     assert cohort.floor == 0.5

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 
-#: What lets classifiers learn most of clean images, in the benchmark of SALM; and more where a sample has one class.
-_OF_CLASSIFIERS = {"weight_decay": 0.1, "scaling": "set"}
-_OF_SINGLE_CLASSES = {"label_smoothing": 0.1, "balanced": True}
+#: Of a regularized classifier, which finds a pattern later than the class; and more where a sample has one class.
+_REGULARIZED = {"weight_decay": 0.1, "scaling": "set"}
+_REGULARIZED_SINGLE = {**_REGULARIZED, "label_smoothing": 0.1, "balanced": True}
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ class Cell:
 
     def _settings(self, cohort: Cohort, training: Training) -> dict[str, Any]:
         condition = self.condition
+        regularized = _REGULARIZED if cohort.shows_several else _REGULARIZED_SINGLE
         return {
             **asdict(training),
             "learning_rate": condition.learning_rate or training.learning_rate,
@@ -86,8 +87,7 @@ class Cell:
             "adversarial_epsilon": condition.adversarial_epsilon,
             "clean_share": 0.0 if self.arm == CLEAN else condition.clean_share,
             "window": WINDOW,
-            **({} if cohort.is_segmentation else _OF_CLASSIFIERS),
-            **({} if cohort.is_segmentation or cohort.shows_several else _OF_SINGLE_CLASSES),
+            **(regularized if condition.regularized else {}),
         }
 
     def run(self, cohort: Cohort, training: Training, pretrained: Pretrained | None, progress: Progress) -> CellResult:

@@ -24,6 +24,7 @@ class Condition:
     pretrained: bool = False
     volumes: bool = False
     learning_rate: float | None = None  # None: that of all
+    regularized: bool = False  # classifiers only
 
     @property
     def cost_class(self) -> str:
@@ -63,6 +64,7 @@ def class_conditions(pretrained: bool, volumes: bool = False) -> tuple[Condition
     return (
         Condition("training from scratch", "shift_flip", architecture="cnn"),
         Condition("standard augmentation", "standard", architecture="cnn"),
+        Condition("regularized training", "shift_flip", architecture="cnn", regularized=True),
         Condition("blur", "shift_flip", "blur0.8", architecture="cnn"),
         *_of_volumes("shift_flip", "cnn", volumes),
         *_pretrained("shift_flip", "cnn", pretrained),
