@@ -160,9 +160,11 @@ class Audit:
         unseen = []
         most = self.effort.side if cohort.is_segmentation else CLASS_SIDE
         if max(cohort.clean.shape[2:]) >= most:
-            unseen.append(f"images at full size: attackers saw at most {most} pixels a side")
+            unseen.append(f"more than {most} pixels a side of a slice: larger ones are cropped or reduced")
         if cohort.volumes is not None and max(cohort.volumes.clean.shape[2:]) >= self.effort.volume_side:
-            unseen.append(f"volumes at full size: attackers saw at most {self.effort.volume_side} voxels a side")
+            unseen.append(
+                f"more than {self.effort.volume_side} voxels a side of a volume: larger ones are cropped or reduced"
+            )
         elif self._why_no_volumes:
             unseen.append(f"a network for volumes: {self._why_no_volumes}")
         return unseen if has_monai() else [*unseen, "networks of MONAI, which is not installed"]
