@@ -57,7 +57,7 @@ def test_the_table_of_classes_is_shown_before_the_run_and_every_picture_is_prote
     for number in range(COUNT):
         difference = read(tmp_path / "out" / f"p{number}.png") - read(pictures / f"p{number}.png")
         assert np.count_nonzero(difference) == round(0.25 * 16 * 20)
-        assert np.abs(difference).max() in (5, 2)  # one class gets its pattern faint
+        assert np.abs(difference).max() in (5, 1)  # one class gets its pattern faint
         assert not difference[:4].any()
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["method"], manifest["profile"], manifest["complete"]) == ("SALM", "standard", True)

@@ -35,7 +35,7 @@ from .region import evenness, gradient_magnitude, largest, sample_count, segment
 METHOD = "SALM"
 _STATE_FORMAT = "medunlearnable-salm-state/1"
 _AIR_HU = -500.0  # voxels below are no part of a CT window
-_FAINT = 0.4  # share of the budget that the faint pattern takes
+_FAINT = 0.2  # share of the budget that the faint pattern takes
 
 
 @dataclass(frozen=True)

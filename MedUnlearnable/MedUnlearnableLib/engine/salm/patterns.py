@@ -3,10 +3,10 @@
     pattern(j, i) = sign(cos(2 pi (f_j j + f_i i) + phase))
 
 f_j, f_i in cycles a pixel, at most 1/2. The first wave vector is the checkerboard, which images hardly have and which
-an interpolation takes away first; then the stripes along rows and columns. Each further one is the farthest from all
-before it, among those of which one part is near 1/2: so patterns are easy to tell from each other and, unlike lower
-frequencies, from the image. Mirroring does not take one to another, since no two differ by a sign alone. The key
-shuffles which class gets which pattern, and draws the phases.
+an interpolation takes away first; then columns and rows, in this order, for rows did less on chest radiographs
+(measured). Each further one is the farthest from all before it, among those of which one part is near 1/2: so patterns
+are easy to tell from each other and, unlike lower frequencies, from the image. Mirroring does not take one to another,
+since no two differ by a sign alone. The key shuffles which class gets which pattern, and draws the phases.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 #: A wave vector has one part of at least this, in cycles a pixel: periods up to 2.7 pixels.
 NEAR_NYQUIST = 3 / 8
-_FIRST = ((0.5, 0.5), (0.5, 0.0), (0.0, 0.5))
+_FIRST = ((0.5, 0.5), (0.0, 0.5), (0.5, 0.0))
 
 
 def wave_vectors(count: int) -> list[tuple[float, float]]:
