@@ -34,7 +34,8 @@ def without_carrier(case: Case, protected: NDArray[Any], window: IntensityWindow
     contour, interior = contour_and_interior(case.segments, radius)
     gray = np.mean([window.normalize(channel) for channel in protected], axis=0)
     texture = np.maximum(local_binary_texture(gray), TEXTURE_FLOOR["instant"])
-    bound = epsilon * np.where(contour, 1.0, np.where(interior, texture, 0.0))
+    inside = np.logical_or.reduce([layer != 0 for layer in case.segments])
+    bound = epsilon * np.where(contour & inside, 1.0, np.where(interior, texture, 0.0))
     carrier = checkerboard(case) * sign_read_off(case, gray, bound > 0)
     return np.stack([window.write_back(channel, -bound * carrier, bound > 0, epsilon) for channel in protected])
 

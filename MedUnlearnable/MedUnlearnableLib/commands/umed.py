@@ -12,7 +12,7 @@ from .protect import add_budget, add_data_options, add_run_options, job_of, run
 _DESCRIPTION = """\
 UMed (arXiv 2403.14250), our implementation of the published idea: perturbs the segments and their contour.
 
-instant   ours: a checkerboard under UMed's contour and texture bounds, without training. It weakens training from
+instant   ours: a checkerboard within the segments, under UMed's bounds, without training. It weakens training from
           scratch without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.
 standard  ours: a generator and a surrogate, trained together under an attacker's augmentations, with a faint
           checkerboard. Not measured to hold against augmented training so far (docs/umed.md). Needs PyTorch, and at

@@ -27,8 +27,8 @@ _BATCH_VOXELS = {("cpu", 2): 16 * 128**2, ("cuda", 2): 16 * 256**2, ("cpu", 3): 
 _SMALLEST_BATCH = 2
 _FEW_SAMPLES = 1024  # where patches are smaller than the images, at least so many are cut out
 _SAMPLES_MB = 512
-#: Of activations and their gradients, a voxel of the batch and channel of width; measured 50 in 2D and 44 in 3D.
-_BYTES_A_VOXEL_AND_CHANNEL = 60
+#: Of activations and their gradients, a voxel of the batch and channel of width, by dimensions (measured, rounded up).
+_BYTES_A_VOXEL_AND_CHANNEL = {2: 60, 3: 72}
 _FIXED_MB = 450  # torch itself, networks and optimizers
 
 
@@ -82,7 +82,8 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
 def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
     """About the peak memory of the training, in MB: samples, activations of all networks and their gradients."""
     voxels = plan.batch * math.prod(plan.sides)
-    activations = _BYTES_A_VOXEL_AND_CHANNEL * 3 * plan.width * voxels  # up to two generators, a surrogate
+    networks = 3  # a surrogate and up to two generators
+    activations = _BYTES_A_VOXEL_AND_CHANNEL[cohort.dimensions] * networks * plan.width * voxels
     classes = 6 * 4 * cohort.classes.count * voxels  # logits, probabilities, truth, and their gradients
     samples = plan.samples * sample_bytes(plan.sides, cohort.channels)
     return _FIXED_MB + (activations + classes + samples) / 2**20

@@ -50,17 +50,24 @@ class Region:
     image: NDArray[np.float32]  # [C, D, H, W], the window as 0 to 1
     contour: NDArray[np.bool_]  # [D, H, W]
     interior: NDArray[np.bool_]  # [D, H, W], not contour
+    segments: NDArray[np.bool_]  # [D, H, W]; half of the contour lies outside
 
-    def bound(self, texture_floor: float) -> NDArray[np.float32]:
-        """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, by texture inside."""
+    def bound(self, texture_floor: float, beyond: bool) -> NDArray[np.float32]:
+        """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, by texture inside.
+
+        beyond: also on the half of the contour that lies outside the segments.
+        """
         texture = np.maximum(local_binary_texture(self.image.mean(0)), np.float32(texture_floor))
-        return np.where(self.contour, np.float32(1), np.where(self.interior, texture, np.float32(0)))
+        contour = self.contour if beyond else self.contour & self.segments
+        return np.where(contour, np.float32(1), np.where(self.interior, texture, np.float32(0)))
 
 
 def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Region:
-    contour, interior = contour_and_interior([layer[slab.halo] for layer in case.segments], radius)
+    layers = [layer[slab.halo] for layer in case.segments]
+    contour, interior = contour_and_interior(layers, radius)
+    segments = np.logical_or.reduce([layer != 0 for layer in layers])
     image = np.stack([_normalized(window, channel[slab.halo]) for window, channel in zip(windows, case.image)])
-    return Region(slab, image, contour, interior)
+    return Region(slab, image, contour, interior, segments)
 
 
 def brightness_scale(case: Case, windows: Windows, dimensions: int) -> Scale:

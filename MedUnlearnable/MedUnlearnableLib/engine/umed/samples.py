@@ -80,10 +80,11 @@ def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan,
     radius = setup.radius(case)
     region = region_of(case, windows, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
     inner = region.slab.inner
+    bound = region.bound(setup.params.smallest_texture, setup.params.beyond)[inner]
     inside = np.stack([window.contains(channel[core]) for window, channel in zip(windows, case.image)])
     values: dict[str, NDArray[Any]] = {
         "image": region.image[(slice(None), *inner)],
-        "bound": np.float32(setup.params.budget_share) * region.bound(setup.params.smallest_texture)[inner] * inside,
+        "bound": np.float32(setup.params.budget_share) * bound * inside,
         "classes": cohort.classes.of([layer[core] for layer in case.segments]),
         "contour": region.contour[inner],
     }
