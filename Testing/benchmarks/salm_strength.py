@@ -83,7 +83,7 @@ DEFENSES: dict[str, dict[str, Any]] = {
     "clean50": {"clean_share": 0.5},
     "adversarial": {"adversarial_epsilon": 4 / 255},
 }
-ARMS = ("clean", "random", "instant", "standard", "paper", "random8", "em", "em-class", "lsp")
+ARMS = ("clean", "random", "instant", "standard", "paper", "paper-class", "random8", "em", "em-class", "lsp")
 NOT_RUN = "not run"
 
 
@@ -135,9 +135,9 @@ def plan() -> Iterator[Cell]:
                     yield Cell(set_name, arm, recipe, seed=seed)
     for arm in ("clean", "random", "instant", "standard"):
         yield Cell("eight", arm)
-    for arm in ("clean", "paper", "random8", "em", "em-class", "lsp", "standard"):
+    for arm in ("clean", "paper", "paper-class", "random8", "em", "em-class", "lsp", "standard"):
         yield Cell("pneumonia-1200", arm)
-    for arm in ("paper", "random8", "em", "em-class", "lsp"):
+    for arm in ("paper", "paper-class", "random8", "em", "em-class", "lsp"):
         yield Cell("pneumonia", arm)
     for victim in ("resnet18", "vit"):
         for arm in ("clean", "standard", "random", "em"):
@@ -224,7 +224,7 @@ def _salm_maker(name: str, params: SALMParams) -> Callable[[str, Images, Classes
     return lambda set_name, images, classes: _salm(set_name, images, classes, name, params)
 
 
-_EVERYWHERE = MinMinParams(cap=1.0)
+_EVERYWHERE = MinMinParams(cap=1.0, least_rounds=3)
 _MAKERS: dict[str, Callable[[str, Images, Classes], Made]] = {
     "clean": _clean,
     "random": lambda *args: _random(*args, epsilon=4 / 255, share=0.3),
@@ -232,6 +232,7 @@ _MAKERS: dict[str, Callable[[str, Images, Classes], Made]] = {
     "instant": _salm_maker("instant", SALMParams("instant")),
     "standard": _salm_maker("standard", SALMParams("standard")),
     "paper": _salm_maker("paper", SALMParams("paper")),
+    "paper-class": _salm_maker("paper-class", SALMParams("paper", min_min=MinMinParams(noise="class"))),
     "em": _salm_maker("em", SALMParams("paper", share=1.0, min_min=_EVERYWHERE)),
     "em-class": _salm_maker("em-class", SALMParams("paper", share=1.0, min_min=replace(_EVERYWHERE, noise="class"))),
     "lsp": _separable,

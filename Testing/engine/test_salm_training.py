@@ -42,7 +42,7 @@ def cohort(count=12, channels=1, depth=1, side=16, several=False):
 
 
 def fitted(cases, workspace=None, seed=1, **choices):
-    method = SALM(SALMParams("paper", min_min=replace(QUICK, **choices)), RandomStreams.from_number(seed))
+    method = SALM(SALMParams("paper", share=0.1, min_min=replace(QUICK, **choices)), RandomStreams.from_number(seed))
     method.fit(CasesInMemory(tuple(cases)), workspace or Workspace())
     return method
 
@@ -64,7 +64,7 @@ def test_budget_region_and_cap_hold_for_every_sample(trained):
         difference = image.astype(int) - case.image
         assert 0 < np.abs(difference).max() <= 8
         assert not difference[..., :4].any()
-        assert np.count_nonzero(difference) <= 0.4 * 16 * 12
+        assert np.count_nonzero(difference) <= 0.45 * 16 * 12
     assert method.protect(cases[0], workspace).record.budget == 8
 
 
