@@ -137,6 +137,9 @@ def plan() -> Iterator[Cell]:
         yield Cell("eight", arm)
     for arm in ("clean", "paper", "paper-class", "random8", "em", "em-class", "lsp", "standard"):
         yield Cell("pneumonia-1200", arm)
+    for seed in (1, 2):
+        for arm in ("clean", "paper", "random8", "em"):
+            yield Cell("pneumonia-1200", arm, seed=seed)
     for arm in ("paper", "paper-class", "random8", "em", "em-class", "lsp"):
         yield Cell("pneumonia", arm)
     for victim in ("resnet18", "vit"):
