@@ -1,7 +1,8 @@
 """Whether the forecast tells the sets that can be protected against augmentation from those that cannot.
 
-Known from attacks under nnU-Net's augmentations: BUSI can, hippocampi and nuclei cannot. Three draws of each set. The
-threshold was chosen on these very sets, so a full score is a fit and not a test.
+Known from early attacks under nnU-Net's augmentations: BUSI can, hippocampi and nuclei cannot. Three draws of each set.
+The threshold was chosen on these very sets, so a full score is a fit and not a test; and what was seen on BUSI has not
+been repeated with the present profile (umed_strength.py).
 """
 
 from __future__ import annotations

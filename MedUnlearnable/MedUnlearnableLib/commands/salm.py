@@ -20,8 +20,8 @@ def add(methods: Parsers) -> None:
         help="classification data: sparse perturbation of the pixels that matter most",
         description="SALM, our implementation of the idea of arXiv 2403.10573: perturbs a small share of the pixels, "
         "so that a network learns the perturbation instead of the classes. Profiles instant and standard are ours: a "
-        "fine pattern for each class on the pixels with the largest gradient, without training. Blur, resampling and "
-        "clean copies undo it.",
+        "fine pattern for each class, on edges (instant) or in even tissue (standard), without training. Blur, "
+        "resampling and clean copies undo it.",
     )
     add_data_options(parser)
     parser.add_argument(
