@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _INITIAL_DIFFERENCE = 0.5  # theta of the central-difference convolution, trained
 _LEAK = 0.01  # slope of the activation below zero
-_LOCAL = 7  # voxels a side whose mean is taken away
 
 
 def build_generators(
@@ -46,7 +45,7 @@ def reach(depth: int) -> int:
     """
     convolutions = sum(4 * 2**level for level in range(depth)) + 2 * 2**depth
     blocks = sum(2**level for level in range(depth))
-    return -(-(convolutions + blocks + _LOCAL // 2) // 2**depth) * 2**depth
+    return -(-(convolutions + blocks) // 2**depth) * 2**depth
 
 
 def _plain_convolution(dimensions: int, in_channels: int, out_channels: int) -> nn.Module:
@@ -114,17 +113,9 @@ def _generators_class() -> type[nn.Module]:
 
         def forward(self, inputs: torch.Tensor, contour: torch.Tensor) -> torch.Tensor:
             on_contour, *inside = (network(inputs).float() for network in self.networks)
-            return _without_brightness(on_contour.where(contour, inside[0]) if inside else on_contour).tanh()
+            return (on_contour.where(contour, inside[0]) if inside else on_contour).tanh()
 
     return Generators
-
-
-def _without_brightness(raw: torch.Tensor) -> torch.Tensor:
-    """Less the mean of a box around each voxel (ours): free trainings ended with a brightness of the whole segment."""
-    from torch.nn.functional import avg_pool2d, avg_pool3d
-
-    pool = avg_pool2d if raw.ndim == 4 else avg_pool3d
-    return raw - pool(raw, _LOCAL, stride=1, padding=_LOCAL // 2, count_include_pad=False)
 
 
 @cache
