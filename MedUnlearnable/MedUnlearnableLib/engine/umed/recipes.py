@@ -26,8 +26,7 @@ class Recipe:
     surrogate_rate: float
     surrogate_decay: float
     surrogate_betas: tuple[float, float]
-    #: Iterations after which a fresh one takes its place. A short life makes noise that is learned at once; with 800
-    #: iterations the generator ended with a mere brightness, which only shows the segment better.
+    #: Iterations after which a fresh one takes its place: few, so that noise that is learned at once counts.
     surrogate_life: int | None
     largest_batch: int
     epochs: int
