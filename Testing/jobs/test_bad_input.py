@@ -254,7 +254,7 @@ WHILE_RUNNING = {
     "constant image": (_constant, r"bad: the image is constant"),
     "constant CT": (_constant_air, r"bad: the image is constant"),
     "zero image": (_zero, r"bad: the image is constant"),
-    "budget below one level": (_narrow, r"bad: --epsilon 3 is .*; use --epsilon 13 or more"),
+    "budget below one level": (_narrow, r"bad: --epsilon 4 is .*; use --epsilon 13 or more"),
     "complex voxels": (_complex, r"bad\.nii\.gz: voxels of type .* are not supported"),
     "other shape": (
         _other_shape,
