@@ -447,7 +447,7 @@ def test_settings_and_cases_survive_saving_and_loading_a_scene(module, ui, tmp_p
     ui.segmentSelector.setSelectedSegmentIDs(["lesion"])
     assert slicer.util.saveScene(str(tmp_path / "s.mrb"))
     slicer.mrmlScene.Clear(False)
-    assert ui.epsilonSlider.value == 3
+    assert ui.epsilonSlider.value == 4
     slicer.util.loadScene(str(tmp_path / "s.mrb"))
     assert ui.epsilonSlider.value == 6
     assert ui.windowEdit.text == "-100,300"
@@ -467,7 +467,7 @@ def test_settings_of_a_newer_version_are_put_back_to_defaults(module, ui):
     node.SetParameter("profile", "quantum")
     slicer.mrmlScene.InvokeEvent(slicer.mrmlScene.EndImportEvent)
     assert ui.profileComboBox.currentText == "auto"
-    assert ui.epsilonSlider.value == 3
+    assert ui.epsilonSlider.value == 4
 
 
 def test_the_panel_fits_the_default_width(module, ui):
