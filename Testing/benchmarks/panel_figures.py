@@ -53,6 +53,7 @@ def picture_of_training(module: ScriptedModule, application: Any) -> None:
     from MedUnlearnableLib.scene.logic import ProtectJob
 
     panel = module.widget.panel
+    module.ui.profileComboBox.currentText = "standard"
     cases = [row.scene_case for row in panel.cases.rows]
     options = {"profile": "standard", "parameters": {"iterations": TRAINING_STEPS, "width": 8}}
     panel.keeper.run = Run([partial(ProtectJob, cases, "UMed", options)])
