@@ -12,7 +12,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,22 +31,18 @@ ROUNDS = 3
 BATCH = 16
 
 
-@cache
-def z_scoring() -> type[torch.nn.Module]:
-    class ZScoring(torch.nn.Module):
-        """Their step works on images of 0 to 1, our networks on z-scored ones."""
+class ZScoring(torch.nn.Module):
+    """Their step works on images of 0 to 1, our networks on z-scored ones."""
 
-        def __init__(self, network: torch.nn.Module) -> None:
-            super().__init__()
-            self.network = network
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
 
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            deviation, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
-            with torch.autocast("cpu", torch.bfloat16):
-                logits: torch.Tensor = self.network((images - mean) / deviation)
-            return logits.float()
-
-    return ZScoring
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        deviation, mean = torch.std_mean(images, dim=(2, 3), keepdim=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits: torch.Tensor = self.network((images - mean) / deviation)
+        return logits.float()
 
 
 def error_minimizing_rounds(data: Cohort, folder: Path) -> Iterator[tuple[Pictures, float]]:
@@ -57,7 +52,7 @@ def error_minimizing_rounds(data: Cohort, folder: Path) -> Iterator[tuple[Pictur
 
     images = torch.from_numpy(data.images).float() / 255
     labels = torch.from_numpy(data.labels).long()
-    network = z_scoring()(seeded_network(0, "unet", 1, 2, images.shape[2:], 16))
+    network = ZScoring(seeded_network(0, "unet", 1, 2, images.shape[2:], 16))
     optimizer = torch.optim.AdamW(network.parameters(), 2e-3)
     criterion = torch.nn.CrossEntropyLoss()
     tool = PerturbationTool(0, EPSILON, STEPS, STEP_SIZE)

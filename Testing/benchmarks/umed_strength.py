@@ -234,7 +234,7 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
     "standard": partial(umed, profile="standard"),
-    "standard-strong": partial(umed, profile="standard", epsilon=6 / 255),
+    "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),
     "standard-moved": partial(umed, profile="standard", labels=moved),
     "white-instant": partial(white, like="instant"),

@@ -72,8 +72,6 @@ class SALM:
         if not workspace.team.leads:
             return  # the others are given what the leader has learned; noise lies where all can read it
         self._look_at(cases, workspace.progress)
-        if self.params.profile == "standard":
-            self._faint_class = self._fallback_class(cases, workspace.progress)
         if self.params.profile == "paper":
             self._learned = self._train(cases, workspace)
 
@@ -146,7 +144,9 @@ class SALM:
         return method
 
     def _look_at(self, cases: CaseSource, progress: Progress) -> None:
+        """One pass over the cohort: names and CT window, and for `standard` the class to keep faint."""
         histogram = HuHistogram()
+        samples: dict[str, list[tuple[NDArray[np.float32], int]]] = {}
         shown: set[tuple[int, ...]] = set()
         for number, case_id in enumerate(cases.ids):
             progress.step("window", number, len(cases.ids))
@@ -155,6 +155,8 @@ class SALM:
                 continue
             self._names = self._names or case.classes.names
             shown |= {entry for entry in case.classes.shown if entry is not None}
+            if self.params.profile == "standard":
+                samples[case_id] = list(_coarse_samples(case, case.classes))
             for part in case.of_one_meaning() if self.params.window.rule in ("auto", "ct") else ():
                 for plane in part.image.reshape(-1, *part.image.shape[-2:]) if self._is_ct(part) else ():
                     histogram.add(plane[plane * part.units.slope + part.units.intercept > _AIR_HU], part.units)
@@ -164,23 +166,15 @@ class SALM:
             raise Refused("all cases show the same class; profile paper learns from several, give --profile instant")
         if histogram.counts.any():
             self._ct_window_hu = histogram.window_hu()
+        if self.params.profile == "standard":
+            self._faint_class = self._fallback_class([samples.get(case_id, []) for case_id in sorted(cases.ids)])
 
     def _is_ct(self, part: Case) -> bool:
         return self.params.window.rule_for(part) == "ct"
 
-    def _fallback_class(self, cases: CaseSource, progress: Progress) -> int:
-        """From up to three slices of each case; drawn by the key where the cases are too few."""
-        found: list[tuple[NDArray[np.float32], int, int]] = []
-        for number, case_id in enumerate(sorted(cases.ids)):
-            progress.step("classes", number, len(cases.ids))
-            case = _readable(cases, case_id)
-            if case is None or case.classes is None:
-                continue
-            depth = case.shape_kji[0]
-            for k in sorted({depth // 4, depth // 2, 3 * depth // 4}):
-                shown = case.classes.of_slice(k)
-                if shown is not None and len(shown) == 1:
-                    found.append((coarse(case.image[:, k].astype(np.float32)), shown[0], number))
+    def _fallback_class(self, samples: Sequence[Sequence[tuple[NDArray[np.float32], int]]]) -> int:
+        """From the coarse samples of each case; drawn by the key where the cases are too few."""
+        found = [(*sample, number) for number, of_case in enumerate(samples) for sample in of_case]
         told = fallback_class(*map(np.array, zip(*found))) if found else None
         return int(self.streams.generator("faint class").integers(len(self._names))) if told is None else told
 
@@ -349,6 +343,15 @@ def _readable(cases: CaseSource, case_id: str) -> Case | None:
         return cases.load(case_id)
     except (Refused, MemoryError):
         return None
+
+
+def _coarse_samples(case: Case, classes: Classes) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Up to three slices of a case that show a single class, as `fallback_class` takes them."""
+    depth = case.shape_kji[0]
+    for k in sorted({depth // 4, depth // 2, 3 * depth // 4}):
+        shown = classes.of_slice(k)
+        if shown is not None and len(shown) == 1:
+            yield coarse(case.image[:, k].astype(np.float32)), shown[0]
 
 
 def _units(case: Case, classes: Classes, unit: str) -> Iterator[tuple[str, int | slice, tuple[int, ...]]]:

@@ -39,8 +39,8 @@ from .samples import take_samples
 
 #: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
 VISIBLE_HU = 10.0
-_STATE_FORMAT = "medunlearnable-umed-state/2"
-_TRAINING_FORMAT = "medunlearnable-umed-training/1"
+_STATE_FORMAT = "medunlearnable-umed-state/3"
+_TRAINING_FORMAT = "medunlearnable-umed-training/2"
 
 
 class UMed:
