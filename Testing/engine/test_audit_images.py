@@ -164,6 +164,14 @@ def test_slices_show_the_segments_unscaled():
     assert np.isin(slices.clean, case.image).all()
 
 
+def test_few_slices_of_a_case_lie_amid_its_segments_not_at_their_ends():
+    k, j, i = np.ogrid[:12, :40, :36]
+    ball = (3 * (k - 6)) ** 2 + (j - 20) ** 2 + (i - 18) ** 2 < 15**2
+    case = replace(volume(), segments=(ball.astype(np.uint8),))
+    shown = slices_of(case, case, (WINDOW,), most=2, side=64).targets.sum(axis=(1, 2))
+    assert shown.min() > ball.sum(axis=(1, 2)).max() / 2
+
+
 def test_slices_lie_across_the_coarsest_axis():
     case = volume()
     sideways = replace(

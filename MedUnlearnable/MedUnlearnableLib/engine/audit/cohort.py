@@ -253,9 +253,10 @@ def _label_map(case: Case) -> NDArray[np.integer]:
 
 
 def _spread(indices: NDArray[np.integer], most: int) -> NDArray[np.integer]:
+    """The middle one of each of `most` equal parts: the first and last slices show hardly anything of a segment."""
     if len(indices) <= most:
         return indices
-    return indices[np.linspace(0, len(indices) - 1, most).round().astype(int)]
+    return indices[((np.arange(most) + 0.5) * len(indices) / most).astype(int)]
 
 
 def _around(labels: NDArray[np.integer], most: Sequence[int], case: str) -> tuple[slice, ...]:
