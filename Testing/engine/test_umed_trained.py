@@ -14,7 +14,8 @@ from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
 from MedUnlearnableLib.engine.method import State, Workspace
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.streams import RandomStreams
-from MedUnlearnableLib.engine.umed import UMed, UMedParams, joint_training, noise
+from MedUnlearnableLib.engine.umed import UMed, UMedParams, examiner, joint_training, noise
+from MedUnlearnableLib.engine.umed.examiner import Examiner
 from MedUnlearnableLib.engine.umed.recipes import RECIPES
 from scipy import ndimage
 
@@ -166,8 +167,7 @@ def test_a_stopped_training_ends_with_the_same_bytes(pictures, profile, monkeypa
 
 def test_a_fresh_surrogate_takes_over_and_is_resumed_too(pictures, monkeypatch):
     monkeypatch.setattr(joint_training, "_KEEP_EVERY_SECONDS", -1)
-    standard = joint_training.Recipe(**{**vars(RECIPES["standard"]), "surrogate_life": 3})
-    monkeypatch.setitem(RECIPES, "standard", standard)
+    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], surrogate_life=3))
     straight = fitted(pictures, iterations=8)
     workspace = on_cpu(StopsAt(4))
     with pytest.raises(Cancelled):
@@ -242,21 +242,74 @@ def test_protect_before_fit_is_wrong_usage(pictures):
         method.protect(pictures[0], on_cpu())
 
 
+class Listens(Progress):
+    def __init__(self):
+        self.steps, self.curves = [], {}
+
+    def step(self, stage, done, total):
+        self.steps.append((stage, done, total))
+
+    def curve(self, name, step, value):
+        self.curves.setdefault(name, {})[step] = value
+
+
 def test_the_training_says_where_it_is(pictures):
-    class Listens(Progress):
-        def __init__(self):
-            self.steps, self.losses = [], []
-
-        def step(self, stage, done, total):
-            self.steps.append((stage, done, total))
-
-        def curve(self, name, step, value):
-            self.losses.append((name, step, value))
-
     progress = Listens()
     fitted(pictures, on_cpu(progress))
     assert [step for step in progress.steps if step[0] == "train"] == [("train", n, 3) for n in range(4)]
-    assert [step for _, step, _ in progress.losses] == [1, 2, 3]
+    assert list(progress.curves) == ["loss"]
+    assert list(progress.curves["loss"]) == [1, 2, 3]
+
+
+# Held-out attackers, which say how good the noise is
+
+
+@pytest.fixture
+def examined(monkeypatch):
+    """Noise is examined in every second iteration, by attackers of a few steps."""
+    monkeypatch.setattr(examiner, "ITERATIONS", 12)
+    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], examined_every=2))
+
+
+def test_the_noise_that_held_out_attackers_learned_least_from_is_kept(pictures, examined, monkeypatch):
+    progress = Listens()
+    method = fitted(pictures, on_cpu(progress), iterations=8)
+    scores = progress.curves["held-out DSC"]
+    assert set(scores) <= {2, 4, 6, 8}
+    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], examined_every=None))
+    assert weights(method) == weights(fitted(pictures, iterations=min(scores, key=scores.get)))
+
+
+def test_a_training_that_is_examined_is_resumed_with_the_same_bytes(pictures, examined, monkeypatch):
+    monkeypatch.setattr(joint_training, "_KEEP_EVERY_SECONDS", -1)
+    straight = fitted(pictures, iterations=8)
+    workspace = on_cpu(StopsAt(5))
+    with pytest.raises(Cancelled):
+        fitted(pictures, workspace, iterations=8)
+    workspace.progress = Progress()
+    workspace.keep(State.from_json(json.loads(json.dumps(workspace.kept().to_json()))))
+    assert weights(fitted(pictures, workspace, iterations=8)) == weights(straight)
+
+
+def test_a_training_ends_when_the_noise_gets_no_better(pictures, examined, monkeypatch):
+    monkeypatch.setattr(examiner, "_PATIENCE", 1)
+    progress = Listens()
+    fitted(pictures, on_cpu(progress), iterations=60)
+    *before, last = progress.curves["held-out DSC"].values()
+    assert 1 <= len(before) < 29
+    assert last >= min(before)
+    assert before == sorted(set(before), reverse=True)
+
+
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), max_size=8))
+def test_an_examiner_waits_for_three_scores_that_are_no_better(scores):
+    judge = Examiner(every=1)
+    for number, score in enumerate(scores):
+        judge.note(score, {"weight": torch.tensor(number)})
+    if scores:
+        best = scores.index(min(scores))
+        assert judge.best["weight"] == best
+        assert judge.has_seen_enough == (len(scores) - 1 - best >= 3)
 
 
 # Whether it protects: an attacker trained on protected pictures, tested on clean ones.

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..streams import RandomStreams
+from . import examiner
 from .cohort import Cohort
+from .examiner import Examiner
 from .params import UMedParams
 from .plan import Plan, estimate_training_mb
 from .recipes import RECIPES
@@ -22,7 +24,7 @@ _ITERATIONS_TIMED = 10
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """seconds: about, of the iterations alone and by one process; None where PyTorch is missing."""
+    """seconds: about and at most, of the iterations alone and by one process; None where PyTorch is missing."""
 
     plan: Plan
     device: str
@@ -34,7 +36,8 @@ def training_cost(cohort: Cohort, plan: Plan, params: UMedParams, device: str) -
     """Runs iterations of these sizes for a few seconds, and throws away what they learned."""
     seconds = None
     if importlib.util.find_spec("torch") is not None:
-        seconds = plan.iterations * _seconds_an_iteration(cohort, plan, params, device)
+        examined = Examiner(RECIPES[params.profile].examined_every).count(plan.iterations) * examiner.ITERATIONS
+        seconds = (plan.iterations + examined) * _seconds_an_iteration(cohort, plan, params, device)
     return TrainingCost(plan, device, estimate_training_mb(plan, cohort), seconds)
 
 

@@ -19,9 +19,11 @@ from ..augment import augment
 from ..errors import MedUnlearnableError
 from ..method import State, Workspace
 from ..networks import unet
+from ..progress import Progress
 from ..streams import RandomStreams
 from ..team import Team
 from ..training import autocast, memory_format
+from .examiner import Examiner, held_out_dsc, picked
 from .noise import Ports, TrainedNoise
 from .plan import SURROGATE_DEPTH, Plan
 from .recipes import Recipe
@@ -54,6 +56,7 @@ class JointTraining:
         self.ports, self.plan, self.recipe, self.epsilon = ports, plan, recipe, epsilon
         self.streams, self.device, self.team = streams, device, team or Team()
         self.iteration = 0
+        self.examiner = Examiner(recipe.examined_every)
         with self._seeded("umed generators"):
             self.generators = self._placed(ports.networks(plan.width))
         self._generator_optimizer = torch.optim.Adam(
@@ -61,21 +64,23 @@ class JointTraining:
         )
         self._new_surrogate()
 
+    @property
+    def is_over(self) -> bool:
+        return self.iteration >= self.plan.iterations or self.examiner.has_seen_enough
+
     def gradients(self, samples: Samples) -> float:
         """Leaves the gradients of the loss of a batch in the networks that this iteration steps; gives the loss.
 
         `samples`: this member's part of the batch; gradients and loss are those of the whole team.
         """
-        import torch
-
-        batch = {name: torch.from_numpy(np.array(samples[name])).to(self.device) for name in samples.dtype.names or ()}
+        batch = self._tensors(samples)
         for network, moves in ((self.generators, self._generators_move), (self.surrogate, self._surrogate_moves)):
             network.zero_grad()
             network.requires_grad_(moves)
         image, label = augment(
             self._z_scored(batch, self._protected(batch)),
             batch["classes"].long(),
-            self.recipe.changes,
+            self.recipe.augmentation,
             self._torch_generator("augmentation" if self.team.leads else f"augmentation {self.team.rank}"),
         )
         with autocast(image):
@@ -105,6 +110,19 @@ class JointTraining:
         if self._life_is_over:
             self._new_surrogate()
 
+    def examine(self, samples: Samples, progress: Progress) -> float:
+        """Notes the DSC of an attacker who never met the generators, and keeps these if they are the best so far."""
+        import torch
+
+        dsc = torch.zeros(1, device=self.device)
+        if self.team.leads:  # the others wait for its result
+            some = picked(samples)
+            sizes = self.plan.width, self.plan.batch, self.device
+            dsc += held_out_dsc(self._exported(some), some, self.recipe.augmentation, *sizes, progress)
+        self.team.add_up([dsc])
+        self.examiner.note(float(dsc), self.generators.state_dict())
+        return float(dsc)
+
     def batch(self) -> NDArray[np.intp]:
         """Indices of this member's samples in this iteration: all once in random order before any comes again."""
         first = self.iteration * self.plan.batch
@@ -124,7 +142,8 @@ class JointTraining:
         for name, optimizer in self._optimizers.items():
             for number, moments in optimizer.state_dict()["state"].items():
                 arrays |= {f"{name} moments.{number}.{key}": _array(value) for key, value in moments.items()}
-        return State({"iteration": self.iteration}, arrays)
+        arrays |= {f"best.{name}": _array(weight) for name, weight in self.examiner.best.items()}
+        return State({"iteration": self.iteration, "examined": self.examiner.scores}, arrays)
 
     def load(self, state: State) -> None:
         """Goes on from `state`."""
@@ -132,6 +151,8 @@ class JointTraining:
 
         tensors = {name: torch.from_numpy(np.array(array)) for name, array in state.arrays.items()}
         self.iteration = state.header["iteration"]
+        self.examiner.scores = list(state.header["examined"])
+        self.examiner.best = _below("best.", tensors)
         self.generators.load_state_dict(_below("generators.", tensors))
         self.surrogate.load_state_dict(_below("surrogate.", tensors))
         for name, optimizer in self._optimizers.items():
@@ -143,8 +164,9 @@ class JointTraining:
             optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
     def noise(self) -> TrainedNoise:
-        """What the training made."""
-        weights = {name: _array(value) for name, value in self.generators.state_dict().items()}
+        """What the training made: the best generators where they were examined, else the last."""
+        best = self.examiner.best or self.generators.state_dict()
+        weights = {name: _array(value) for name, value in best.items()}
         return TrainedNoise(self.ports, self.plan.width, weights)
 
     @property
@@ -196,6 +218,19 @@ class JointTraining:
         stored = (delta / quantum).round().clamp(-levels, levels) * quantum
         return (batch["image"] + delta + (stored - delta).detach().where(quantum > 0, 0)).clamp(0, 1)
 
+    def _exported(self, samples: Samples) -> NDArray[np.float32]:
+        """Samples [N, C, *sides] with the noise there is now."""
+        import torch
+
+        parts = [samples[first : first + self.plan.batch] for first in range(0, len(samples), self.plan.batch)]
+        with torch.no_grad():
+            return np.concatenate([_array(self._protected(self._tensors(part))) for part in parts])
+
+    def _tensors(self, samples: Samples) -> dict[str, torch.Tensor]:
+        import torch
+
+        return {name: torch.from_numpy(np.array(samples[name])).to(self.device) for name in samples.dtype.names or ()}
+
     def _z_scored(self, batch: dict[str, torch.Tensor], image: torch.Tensor) -> torch.Tensor:
         return (image - _along(batch["mean"], image)) / _along(batch["deviation"], image)
 
@@ -228,14 +263,14 @@ def mixed(noise: Any, carrier: Any, carrier_share: float) -> Any:
 
 
 def run(training: JointTraining, samples: Samples, workspace: Workspace, header: dict[str, Any]) -> None:
-    """Trains to the end of the plan, or until the listener stops it; keeps the state now and then.
+    """Trains to the end of the plan, until noise gets no better, or until the listener stops it; keeps the state.
 
     `header` goes into every kept state. Raises `MedUnlearnableError` when the training diverges.
     """
     total = training.plan.iterations
     every = max(1, total // _CURVE_POINTS)
     kept = time.monotonic()
-    while training.iteration < total:
+    while not training.is_over:
         workspace.progress.step("train", training.iteration, total)
         loss = training.gradients(samples[training.batch()])
         if not np.isfinite(loss):
@@ -243,8 +278,9 @@ def run(training: JointTraining, samples: Samples, workspace: Workspace, header:
         training.step()
         if training.iteration % every == 0:
             workspace.progress.curve("loss", training.iteration, loss)
-        over = training.iteration == total
-        if training.team.leads and (over or time.monotonic() - kept > _KEEP_EVERY_SECONDS):
+        if training.examiner.is_due(training.iteration):
+            workspace.progress.curve("held-out DSC", training.iteration, training.examine(samples, workspace.progress))
+        if training.team.leads and (training.is_over or time.monotonic() - kept > _KEEP_EVERY_SECONDS):
             keep(training, workspace, header)
             kept = time.monotonic()
     workspace.progress.step("train", total, total)

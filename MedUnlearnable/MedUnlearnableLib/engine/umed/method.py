@@ -188,7 +188,7 @@ class UMed:
         )
         if kept is not None:
             training.load(kept)
-        if training.iteration < plan.iterations:
+        if not training.is_over:
             samples = take_samples(
                 cases, cohort, plan, self._setup(), self.streams.generator("umed samples"), workspace
             )

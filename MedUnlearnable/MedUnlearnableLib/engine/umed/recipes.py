@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..augment import NNUNET, Change
-
 
 @dataclass(frozen=True)
 class Recipe:
     """Numbers of a training. Sources: notes above; learning rates of `paper` as reported by others."""
 
-    changes: tuple[Change, ...]  # what an image undergoes before the surrogate sees it
+    augmentation: str  # what an image undergoes before the surrogate sees it, one of augment.RECIPES
     told_labels: bool  # one generator that sees classes and contour; else two, one for the contour, that do not
     carrier_share: float  # of the budget
     alternate: int  # 0: both step in every iteration; n: the surrogate in every n-th, the generators in the others
@@ -28,6 +26,7 @@ class Recipe:
     surrogate_betas: tuple[float, float]
     #: Iterations after which a fresh one takes its place: few, so that noise that is learned at once counts.
     surrogate_life: int | None
+    examined_every: int | None  # iterations; see examiner.py
     largest_batch: int
     epochs: int
     fewest_iterations: int
@@ -36,7 +35,7 @@ class Recipe:
 
 RECIPES = {
     "paper": Recipe(
-        changes=(),
+        augmentation="none",
         told_labels=False,
         carrier_share=0.0,
         alternate=5,
@@ -45,13 +44,14 @@ RECIPES = {
         surrogate_decay=5e-4,
         surrogate_betas=(0.9, 0.9999),
         surrogate_life=None,
+        examined_every=None,
         largest_batch=8,
         epochs=100,
         fewest_iterations=2000,
         most_iterations=5000,
     ),
     "standard": Recipe(
-        changes=NNUNET,
+        augmentation="nnunet",
         told_labels=True,
         carrier_share=1 / 3,
         alternate=0,
@@ -60,6 +60,7 @@ RECIPES = {
         surrogate_decay=1e-2,
         surrogate_betas=(0.9, 0.999),
         surrogate_life=100,
+        examined_every=200,
         largest_batch=16,
         epochs=30,
         fewest_iterations=800,
