@@ -29,7 +29,8 @@ from .run import Run, RunKeeper
 _POLL_MS = 250
 _STAGES = {"read": _("reading"), "forecast": _("trying how hard the segments are to learn"),
            "window": _("looking at intensities"), "samples": _("taking samples"), "train": _("training"),
-           "examine": _("trying the noise on a network that has not met it"), "protect": _("protecting"), "quality": _("measuring"), "write": _("writing")}  # fmt: skip
+           "examine": _("trying the noise on a network that has not met it"), "protect": _("protecting"),
+           "quality": _("measuring"), "write": _("writing")}  # fmt: skip
 
 
 class ProtectPanel:
