@@ -17,15 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounded_noise import BoundedNoise, advice_on_budgets
 from ..case import Case, CaseSource, Classes
 from ..errors import Refused
 from ..method import State, Workspace
 from ..progress import Progress
 from ..quality import Quality, measure
-from ..record import Protected, Record
+from ..record import Protected
 from ..streams import RandomStreams
-from ..window import FEW_LEVELS, Windows
-from ..window_rules import HuHistogram, windows_of
+from ..window import Windows
+from ..window_rules import HuHistogram
 from .fallback import coarse, fallback_class
 from .minmin import Cohort, MinMin, Sample, Surrogates
 from .params import SALMParams
@@ -47,18 +48,18 @@ class _Learned:
     arrays: dict[str, NDArray[Any]]  # weights of the surrogates, and noise of the classes where they share it
 
 
-class SALM:
+class SALM(BoundedNoise[SALMParams]):
     """A sparse perturbation for a classification cohort.
 
     `fit` looks at the cohort (all profiles: class names and CT window; paper: makes the noise), `protect` does one
     case. What `protect` gives depends on the case, the state and the seed alone, never on the order of cases.
     """
 
+    name = METHOD
+
     def __init__(self, params: SALMParams, streams: RandomStreams) -> None:
-        self.params = params
-        self.streams = streams
+        super().__init__(params, streams)
         self._names: tuple[str, ...] = ()
-        self._ct_window_hu: tuple[float, float] | None = None
         self._faint_class: int | None = None
         self._learned: _Learned | None = None
 
@@ -85,21 +86,8 @@ class SALM:
         budgets = self._budgets(windows)  # refuses here, before any work
         image = self._perturbed(case, classes, windows, workspace)
         quality = measure(case.image, image, windows, workspace.progress)
-        seconds = time.perf_counter() - started
-        return Protected(case, image, self._record(case, windows, budgets, quality, image, seconds))
-
-    def budget_physical(self, case: Case) -> float:
-        """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
-        budgets = self._budgets(self.windows(case))
-        return max(budget * abs(part.units.slope) for part, budget in zip(case.of_one_meaning(), budgets))
-
-    def _budgets(self, windows: Windows) -> list[float]:
-        """The largest change in each channel, stored units."""
-        return [window.budget(self.params.budget_share) for window in windows]
-
-    def windows(self, case: Case) -> Windows:
-        """The window of each channel, after `fit`."""
-        return windows_of(case, self.params.window, self._ct_window_hu)
+        seconds, advice = time.perf_counter() - started, _advice(case, windows, budgets, quality)
+        return Protected(case, image, self._record(case, windows, budgets, quality, image, seconds, advice))
 
     def state(self) -> State:
         """What `protect` needs for new cases: parameters, key, class names, CT window; for `paper` the surrogates."""
@@ -314,29 +302,6 @@ class SALM:
             start = samples[-1].span.stop
         return Cohort(tuple(samples), channels.pop(), len(self._names), several)
 
-    def _record(
-        self,
-        case: Case,
-        windows: Windows,
-        budgets: Sequence[float],
-        quality: Quality,
-        image: NDArray[Any],
-        seconds: float,
-    ) -> Record:
-        return Record.of(
-            case,
-            image,
-            windows,
-            budgets,
-            quality,
-            method=METHOD,
-            profile=self.params.profile,
-            parameters=self.params.to_json(),
-            seed_id=self.streams.seed_id,
-            seconds=seconds,
-            warnings=_advice(case, windows, budgets, quality),
-        )
-
 
 def _readable(cases: CaseSource, case_id: str) -> Case | None:
     try:
@@ -386,9 +351,4 @@ def _advice(case: Case, windows: Windows, budgets: Sequence[float], quality: Qua
         )
     elif not quality.share_changed:
         advice.append("no voxel of the region lies in the window, so nothing was changed; check --window and --region")
-    for window, budget in zip(windows, budgets):
-        if window.quantum and budget / window.quantum < FEW_LEVELS:
-            advice.append(
-                f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
-            )
-    return tuple(dict.fromkeys(advice))
+    return tuple(dict.fromkeys([*advice, *advice_on_budgets(windows, budgets)]))

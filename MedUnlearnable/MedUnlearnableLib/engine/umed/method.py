@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..bounded_noise import BoundedNoise, advice_on_budgets
 from ..carrier import Carrier
 from ..case import Case, CaseSource
 from ..errors import Refused, UsageError
@@ -23,10 +24,10 @@ from ..masks import contour_and_interior, slabs_around
 from ..method import State, Workspace
 from ..progress import Progress
 from ..quality import Quality, measure
-from ..record import Protected, Record
+from ..record import Protected
 from ..streams import RandomStreams
-from ..window import FEW_LEVELS, Windows
-from ..window_rules import HuHistogram, units_of, window_of, windows_of
+from ..window import Windows
+from ..window_rules import HuHistogram, units_of, window_of
 from .cohort import Cohort, Survey
 from .cost import TrainingCost, training_cost
 from .joint_training import JointTraining, keep, mixed, run
@@ -43,17 +44,17 @@ _STATE_FORMAT = "medunlearnable-umed-state/3"
 _TRAINING_FORMAT = "medunlearnable-umed-training/2"
 
 
-class UMed:
+class UMed(BoundedNoise[UMedParams]):
     """Contour and texture noise for a segmentation cohort.
 
     `fit` looks at the cohort (instant: only where a CT window must be merged), `protect` does one case. What `protect`
     gives depends on the case, the state and the seed alone, never on the order of cases.
     """
 
+    name = METHOD
+
     def __init__(self, params: UMedParams, streams: RandomStreams) -> None:
-        self.params = params
-        self.streams = streams
-        self._ct_window_hu: tuple[float, float] | None = None
+        super().__init__(params, streams)
         self._noise: TrainedNoise | None = None
 
     def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
@@ -86,17 +87,8 @@ class UMed:
         budgets = self._budgets(windows)  # refuses here, before any work
         image = self._perturbed(case, windows, workspace)
         quality = measure(case.image, image, windows, workspace.progress)
-        record = self._record(case, windows, budgets, quality, image, time.perf_counter() - started)
-        return Protected(case, image, record)
-
-    def budget_physical(self, case: Case) -> float:
-        """The largest change of a voxel in physical units, after `fit`. Refuses what `protect` refuses."""
-        budgets = self._budgets(self.windows(case))
-        return max(budget * abs(part.units.slope) for part, budget in zip(case.of_one_meaning(), budgets))
-
-    def windows(self, case: Case) -> Windows:
-        """The window of each channel, after `fit`."""
-        return windows_of(case, self.params.window, self._ct_window_hu)
+        seconds, advice = time.perf_counter() - started, _advice(case, windows, budgets, quality)
+        return Protected(case, image, self._record(case, windows, budgets, quality, image, seconds, advice))
 
     def state(self) -> State:
         """What `protect` needs for new cases: parameters, key, CT window, and the generators where there are any."""
@@ -124,10 +116,6 @@ class UMed:
         if trained:
             method._noise = TrainedNoise(Ports.from_json(trained["ports"]), trained["width"], state.arrays)
         return method
-
-    def _budgets(self, windows: Windows) -> list[float]:
-        """The largest change in each channel, stored units."""
-        return [window.budget(self.params.budget_share) for window in windows]
 
     def _setup(self) -> Setup:
         return Setup(self.params, self._ct_window_hu, Carrier.draw(self.streams.generator("carrier")))
@@ -234,43 +222,13 @@ class UMed:
         nothing = Quality(psnr_db=None, ssim=1.0, max_change=0.0, share_changed=0.0)
         return Protected(case, case.image, self._record(case, (), [], nothing, case.image, 0.0, (warning,)))
 
-    def _record(
-        self,
-        case: Case,
-        windows: Windows,
-        budgets: Sequence[float],
-        quality: Quality,
-        image: NDArray[Any],
-        seconds: float,
-        warnings: tuple[str, ...] = (),
-    ) -> Record:
-        if windows:
-            warnings += _advice(case, windows, budgets, quality)
-        return Record.of(
-            case,
-            image,
-            windows,
-            budgets,
-            quality,
-            method=METHOD,
-            profile=self.params.profile,
-            parameters=self.params.to_json(),
-            seed_id=self.streams.seed_id,
-            seconds=seconds,
-            warnings=warnings,
-        )
-
 
 def _advice(case: Case, windows: Windows, budgets: Sequence[float], quality: Quality) -> tuple[str, ...]:
     """What the user may want to change, one sentence each."""
     if not quality.share_changed:
         return ("no voxel under the segments lies in the window, so nothing was changed; check --window",)
-    advice = []
-    for part, window, budget in zip(case.of_one_meaning(), windows, budgets):
-        if window.quantum and budget / window.quantum < FEW_LEVELS:
-            advice.append(
-                f"the budget is a single step of {window.quantum:g} stored units; a larger --epsilon protects better"
-            )
+    advice = list(advice_on_budgets(windows, budgets))
+    for part, budget in zip(case.of_one_meaning(), budgets):
         budget_hu = budget * abs(part.units.slope)
         if units_of(part) == "HU" and budget_hu > VISIBLE_HU:
             advice.append(
