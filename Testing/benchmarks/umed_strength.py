@@ -150,8 +150,8 @@ def plan() -> Iterator[Cell]:
         for arm in ("clean", "instant", "standard"):
             yield Cell(set_name, arm)
     others = ("instant-everywhere", "instant-moved", "white-instant", "white-standard", "em", "paper")
-    more = ("instant-cleaned", "standard-everywhere", "standard-moved", "em-whole", "em-augmented",
-            "em-whole-augmented", "class-pattern")  # fmt: skip
+    more = ("instant-cleaned", "standard-from-states", "standard-everywhere", "standard-moved", "em-whole",
+            "em-augmented", "em-whole-augmented", "class-pattern")  # fmt: skip
     for set_name in ("hippocampus", "busi", "dsb2018"):
         for arm in others:
             yield Cell(set_name, arm)
@@ -174,15 +174,16 @@ def plan() -> Iterator[Cell]:
 Made = tuple[Pictures, dict[str, Any]]
 
 
-def trained(cohort: Cohort, **params: Any) -> UMed:
-    """UMed after `fit`, which goes on where it was interrupted; once done, its state is kept."""
-    folder = BUILD / cohort.name / "_".join(f"{value}" for value in params.values())
+def trained(cohort: Cohort, part: slice = slice(None), **params: Any) -> UMed:
+    """UMed after `fit` on this part of the training pictures; goes on where it was interrupted, once done is kept."""
+    numbers = range(len(cohort.labels))[part]
+    folder = BUILD / cohort.name / "_".join(f"{value}" for value in (*params.values(), len(numbers), numbers.start))
     state = folder / "state.json"
     if state.exists():
         return UMed.from_state(State.from_json(read_json(state)))
     folder.mkdir(parents=True, exist_ok=True)
     method = UMed(UMedParams(**params), RandomStreams.from_number(0))
-    cases = tuple(cohort.case(*pair) for pair in enumerate(cohort.labels))
+    cases = tuple(cohort.case(number, cohort.labels[number]) for number in numbers)
     method.fit(CasesInMemory(cases), FolderWorkspace(folder, Progress(), DEVICE, Team()))
     write_json(state, method.state().to_json())
     return method
@@ -193,6 +194,17 @@ def umed(cohort: Cohort, labels: Callable[[Pictures], Pictures] = np.asarray, **
     method = trained(cohort, **params)
     done = [method.protect(cohort.case(*pair)) for pair in enumerate(labels(cohort.labels))]
     return np.stack([protected.image[:, 0] for protected in done]), done[0].record.parameters
+
+
+def from_states(cohort: Cohort, **params: Any) -> Made:
+    """Each half of the pictures protected by a state that was trained on the other half."""
+    images, parameters = np.empty_like(cohort.images), {}
+    for half in range(2):
+        method = trained(cohort, slice(1 - half, None, 2), **params)
+        for number in range(half, len(images), 2):
+            protected = method.protect(cohort.case(number, cohort.labels[number]))
+            images[number], parameters = protected.image[:, 0], protected.record.parameters
+    return images, parameters
 
 
 def moved(labels: Pictures) -> Pictures:
@@ -234,6 +246,7 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
     "standard": partial(umed, profile="standard"),
+    "standard-from-states": partial(from_states, profile="standard"),
     "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),
     "standard-moved": partial(umed, profile="standard", labels=moved),
