@@ -190,6 +190,13 @@ def test_segmentation_loss_by_hand():
     assert float(segmentation_loss(unsure, target)) == pytest.approx(math.log(2) + 1 - 4 / 6)
 
 
+def test_a_class_that_a_sample_does_not_show_has_no_dice():
+    target = torch.tensor([[[0, 2], [2, 2]]])
+    unsure = torch.zeros(1, 3, 2, 2)
+    assert float(segmentation_loss(unsure, target)) == pytest.approx(math.log(3) + 1 - 3 / (16 / 3))
+    assert float(segmentation_loss(unsure, target * 0)) == pytest.approx(math.log(3))
+
+
 def test_unsuitable_data_and_settings_are_refused_in_a_sentence(clean_data):
     images, labels = clean_data.train_images, clean_data.train_labels
 

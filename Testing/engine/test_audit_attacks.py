@@ -236,7 +236,7 @@ def test_ten_minutes_are_small_attackers_of_at_most_forty_seconds():
     assert not Effort.of(3600).small
     assert effort.steps(seconds_a_step=0.1, other_seconds=5) == 350
     assert effort.steps(seconds_a_step=1e-4, other_seconds=0) == effort.most_steps
-    assert effort.steps(seconds_a_step=100, other_seconds=0) == 40
+    assert effort.steps(seconds_a_step=100, other_seconds=0) == effort.steps(seconds_a_step=1, other_seconds=99) == 0
 
 
 def test_the_most_informative_rows_come_first():
@@ -321,6 +321,18 @@ def test_attackers_are_narrower_where_few_steps_would_fit(monkeypatch, carrier_c
             assert (attacks.width, fake.widths[-1]) == (width, width)
 
 
+def test_attackers_of_hardly_any_steps_are_named_but_not_run(monkeypatch, carrier_cohort):
+    """Before, they cost many times their share of the budget and could not do the task."""
+    fake = FakeCells(monkeypatch)
+    monkeypatch.setattr(audit_attacks._StepClock, "seconds_a_step", property(lambda self: 5.0))
+    attacks = Attacks(carrier_cohort, (PLAIN, BLUR), Effort.of(3600), KeptInMemory())
+    attacks.run(3600)
+    assert attacks.results["blur"].problem.startswith("this attacker is too slow here: 14 training steps fit")
+    assert attacks.results["blur"].problem in judge(attacks.results["blur"], 0.0, 0.2, random()).reason
+    usual = {steps for name, _, _, steps in fake.run_keys if name == PLAIN.name}
+    assert usual == {1, 12, 40}
+
+
 def test_a_pretrained_start_has_the_width_of_its_weights(monkeypatch, carrier_cohort):
     fake = FakeCells(monkeypatch)
     weights = Pretrained(seeded_network(0, "unet", 1, 2, (32, 32), 5).state_dict(), "digest")
@@ -367,7 +379,7 @@ def test_other_data_have_other_keys(carrier_cohort):
 def test_a_condition_that_cannot_be_run_is_named_and_the_others_go_on(monkeypatch, carrier_cohort):
     FakeCells(monkeypatch)
     broken = Condition("a broken one", "plain", architecture="unheard of")
-    attacks = Attacks(carrier_cohort, (PLAIN, broken, BLUR), QUICK, KeptInMemory())
+    attacks = Attacks(carrier_cohort, (PLAIN, broken, BLUR), Effort.of(600), KeptInMemory())
     attacks.run(600)
     assert "unknown architecture" in attacks.results["a broken one"].problem
     assert attacks.results["blur"].seeds

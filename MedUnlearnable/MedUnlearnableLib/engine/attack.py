@@ -219,18 +219,19 @@ def attack(
 
 
 def segmentation_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy + soft Dice loss (Milletari et al., arXiv 1606.04797), mean over samples and foreground classes.
+    """Cross-entropy + soft Dice loss (Milletari et al., arXiv 1606.04797), mean over the foreground classes shown.
 
-    logits [N, K, *sides], target [N, *sides] class indices, 0 = background.
+    logits [N, K, *sides], target [N, *sides] class indices, 0 = background. The Dice of a class that a sample does not
+    show is left out: it rewards whoever predicts nothing, and networks that saw two labels ended there (measured).
     """
     from torch.nn.functional import cross_entropy, one_hot
 
     sides = tuple(range(2, logits.ndim))
     probability = logits.softmax(1)[:, 1:]
     truth = one_hot(target, logits.shape[1]).movedim(-1, 1)[:, 1:].to(probability.dtype)
-    # The 1 makes an absent class that is not predicted perfect.
+    shown = truth.amax(sides)
     dice = (2 * (probability * truth).sum(sides) + 1) / ((probability + truth).sum(sides) + 1)
-    return cross_entropy(logits, target) + 1 - dice.mean()
+    return cross_entropy(logits, target) + ((1 - dice) * shown).sum() / shown.sum().clamp(min=1)
 
 
 def _predict(network: nn.Module, images: torch.Tensor, values: Sequence[int]) -> NDArray[np.integer]:

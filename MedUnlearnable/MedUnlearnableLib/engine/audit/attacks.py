@@ -10,7 +10,7 @@ from typing import Protocol
 
 from ..errors import Cancelled, MedUnlearnableError
 from ..progress import Progress
-from .budget import Effort, Row, fits, rows
+from .budget import FEWEST_STEPS, Effort, Row, fits, rows
 from .cells import Cell, CellResult, Pretrained, Training
 from .cohort import Cohort
 from .conditions import ARMS, PROTECTED, Condition
@@ -21,6 +21,7 @@ _NARROWEST = 8
 _ENOUGH_STEPS = 300  # a wide network trained for less shows less than a narrow one
 _PROBE_STEPS = 12
 _TESTS_OF_A_RUN = 3  # a run tests so many times longer than the probe with its single test, about
+_VOLUMES_CURVE_POINTS = 2  # testing on volumes takes long
 
 
 class Kept(Protocol):
@@ -101,7 +102,7 @@ class Attacks:
             result = self.results[row.condition.name]
             if result.problem:
                 continue
-            is_first = result is next(iter(self.results.values())) and row.seed == 0
+            is_first = row.condition == self._usual and row.seed == 0
             try:
                 if is_first or fits(self._needed(row), budget_seconds - self._spent):
                     self._run_row(row, result)
@@ -117,9 +118,12 @@ class Attacks:
         """Names of the conditions there was no time for."""
         return [name for name, result in self.results.items() if not result.seeds and not result.problem]
 
+    @property
+    def _usual(self) -> Condition:
+        return next(iter(self.results.values())).condition
+
     def _choose_width(self) -> None:
-        usual = next(iter(self.results.values())).condition
-        while self.width > _NARROWEST and self._training(usual).steps < _ENOUGH_STEPS:
+        while self.width > _NARROWEST and self._training(self._usual).steps < _ENOUGH_STEPS:
             self.width //= 2
 
     def _run_row(self, row: Row, result: ConditionResults) -> None:
@@ -158,12 +162,18 @@ class Attacks:
         return statistics.mean(finished) if finished else self._effort.fit_seconds
 
     def _training(self, condition: Condition) -> Training:
+        """Raises `MedUnlearnableError` where too few steps fit; the usual attacker takes those few, for want of any."""
         pace = self._pace(condition)
         steps = self._kept.steps(pace)
         if steps is None:
             steps = self._steps_that_fit(condition)
             self._kept.keep_steps(pace, steps)
-        return self._of_steps(condition, steps)
+        if steps < FEWEST_STEPS and condition != self._usual:
+            raise MedUnlearnableError(
+                f"this attacker is too slow here: {steps} training steps fit into its share of the budget, and "
+                f"{FEWEST_STEPS} are the fewest that show anything"
+            )
+        return self._of_steps(condition, max(steps, FEWEST_STEPS))
 
     def _pace(self, condition: Condition) -> str:
         """What the time of a step, and how much of it there is, depends on."""
@@ -174,7 +184,7 @@ class Attacks:
     def _of_steps(self, condition: Condition, steps: int, **changes: int) -> Training:
         batch_size = _SEGMENTATION_BATCH if self._cohort.is_segmentation else _CLASSES_BATCH
         if condition.volumes:
-            batch_size = _VOLUMES_BATCH
+            batch_size, changes = _VOLUMES_BATCH, {"curve_points": _VOLUMES_CURVE_POINTS, **changes}
         return Training(steps, self._width(condition), batch_size, self._device, **changes)
 
     def _width(self, condition: Condition) -> int:

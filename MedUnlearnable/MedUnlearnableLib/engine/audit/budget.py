@@ -16,7 +16,7 @@ _SMALL_BELOW = 30 * 60.0
 _SMALL_FIT_SECONDS = 40.0
 _SHARE_OF_A_FIT = 1 / 15, 1 / 50  # of the budget: small, large
 _CORE_CONDITIONS = 3  # those that get all seeds before the others are begun, in a large run
-_FEWEST_STEPS = 40
+FEWEST_STEPS = 40  # an attacker of fewer shows nothing
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,8 @@ class Effort:
         return cls(False, seconds, most_steps=1500, width=16, images=2000, side=128, volumes=200, volume_side=48)
 
     def steps(self, seconds_a_step: float, other_seconds: float) -> int:
-        """As many as fit into `fit_seconds`, within sense."""
-        fitting = int((self.fit_seconds - other_seconds) / seconds_a_step)
-        return max(_FEWEST_STEPS, min(self.most_steps, fitting))
+        """As many as fit into `fit_seconds`; may be too few to show anything."""
+        return max(0, min(self.most_steps, int((self.fit_seconds - other_seconds) / seconds_a_step)))
 
 
 @dataclass(frozen=True)
