@@ -135,7 +135,8 @@ class Attacks:
 
     def _needed(self, row: Row) -> float:
         """Seconds for what is not kept of a row."""
-        if self._kept.steps(self._pace(row.condition)) is None:  # not worth a probe before it is known to fit
+        steps = self._kept.steps(self._pace(row.condition))
+        if steps is None or steps < FEWEST_STEPS:  # not worth a probe before it is known to fit
             return len(ARMS) * self._effort.fit_seconds
         training = self._training(row.condition)
         missing = [cell for cell in self._cells(row) if self._kept.result(self._key(cell, training)) is None]
