@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -159,6 +160,15 @@ def test_an_example_is_the_slice_that_changed_most_and_never_larger_than_needed(
     small = example_of(clean, protected, (0.0, 255.0))
     assert small.before.shape == (20, 20)
     assert {clean.image[0, k].tobytes() for k in (1, 2)} >= {small.before.tobytes()}
+
+
+@pytest.mark.parametrize(
+    ("top", "ticks"), [(277, [0, 100, 200]), (40, [0, 10, 20, 30, 40]), (0.35, [0, 0.1, 0.2, 0.3])]
+)
+def test_axes_have_round_numbers(top, ticks):
+    page = line_chart([Series("clean", "red", [(top, 0.5)])], "step", "score", 1.0)
+    shown = [float(text) for text in re.findall(r'text-anchor="middle">([\d.]+)<', page)]
+    assert shown == ticks
 
 
 def test_a_missing_score_leaves_no_bar():

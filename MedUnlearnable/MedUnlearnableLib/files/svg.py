@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +10,7 @@ from html import escape
 _WIDTH, _HEIGHT = 560, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 26, 40
 _PLOT_WIDTH, _PLOT_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-_TICKS = 5
+_TICKS = 5  # at most, beside 0
 _BAR_ROW, _BAR_LABEL, _BAR_VALUE = 17, 250, 50  # pixels
 
 
@@ -59,15 +60,23 @@ def _points(points: Sequence[tuple[float, float]], x_top: float, y_top: float) -
 
 def _axes(x_top: float, y_top: float, x_label: str, y_label: str) -> list[str]:
     parts = []
-    for tick in range(_TICKS + 1):
-        x, y = _x(tick, _TICKS), _y(tick, _TICKS)
+    for tick in _ticks(y_top):
+        y = _y(tick, y_top)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{y_top * tick / _TICKS:.3g}</text>')
-        parts.append(f'<text x="{x:.1f}" y="{_HEIGHT - 24}" text-anchor="middle">{x_top * tick / _TICKS:.4g}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
+    for tick in _ticks(x_top):
+        parts.append(f'<text x="{_x(tick, x_top):.1f}" y="{_HEIGHT - 24}" text-anchor="middle">{tick:g}</text>')
     middle = f'x="{_LEFT + _PLOT_WIDTH / 2:g}" y="{_HEIGHT - 6}" text-anchor="middle"'
     parts.append(f"<text {middle}>{escape(x_label)}</text>")
     parts.append(f'<text x="{_LEFT + 4}" y="{_TOP - 11}">{escape(y_label)}</text>')
     return parts
+
+
+def _ticks(top: float) -> list[float]:
+    """Round numbers from 0 to `top`."""
+    power = 10 ** math.floor(math.log10(top / _TICKS))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= top / _TICKS * (1 - 1e-9))
+    return [round(number * step, 12) for number in range(int(top / step * (1 + 1e-9)) + 1)]
 
 
 def _x(value: float, top: float) -> float:
