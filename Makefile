@@ -35,7 +35,11 @@ bench: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/panel_responsiveness.py
 
 # Days on 2 cores, the most important cells first; stop and start as you like: a cell that has its result is not run again.
+# EM=FOLDER, a checkout of github.com/HanxunH/Unlearnable-Examples, times its attack step beside ours.
 bench-strength: $(VENV)/.test
+	$(BIN)/python Testing/benchmarks/forecast_hits.py
+	$(BIN)/python Testing/benchmarks/umed_volumes.py
+	$(if $(EM),$(BIN)/python Testing/benchmarks/umed_speed.py "$(EM)")
 	$(BIN)/python Testing/benchmarks/umed_strength.py
 
 bench-salm: $(VENV)/.test
