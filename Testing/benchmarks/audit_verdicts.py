@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,19 +167,20 @@ def _verdict_table() -> Iterator[str]:
         "holds",
         "weakened by",
         "does not hold against",
+        "cannot tell",
     )
     yield f"| {' | '.join(columns)} |"
     yield "|" + "---|" * len(columns)
     for result in _results():
         summary, usual = result["attack"]["summary"], result["attack"]["verdicts"][0]
         scores = [f"{usual['scores'][arm]:.3f}" for arm in ("clean", "label-free", "protected")]
-        said = [_names(result, summary[word]) for word in ("holds", "weakened", "fails")]
+        said = [_names(result, summary[word]) for word in ("holds", "weakened", "fails", "unknown")]
         minutes = f"{result['wall_seconds'] / 60:.1f} min" + (" (resumed)" if result["resumed"] else "")
         budget = f"{result['budget_seconds'] / 60:g} min"
         yield "| " + " | ".join([f"{result['set']}, {result['method']}", budget, minutes, *scores, *said]) + " |"
 
 
-def _names(result: dict[str, Any], names: list[str]) -> str:
+def _names(result: dict[str, Any], names: Iterable[str]) -> str:
     """Conditions that were trained with fewer than three seeds have a star."""
     few = result["attack"]["summary"]["few"]
     return ", ".join(f"{name}*" if name in few else name for name in names) or "-"
