@@ -333,6 +333,17 @@ def test_attackers_of_hardly_any_steps_are_named_but_not_run(monkeypatch, carrie
     assert usual == {1, 12, 40}
 
 
+def test_a_resumed_run_has_all_seeds_of_a_slow_usual_attacker(monkeypatch, carrier_cohort):
+    """What is kept needs no time, also where the attacker took more steps than fitted."""
+    fake, kept = FakeCells(monkeypatch), KeptInMemory()
+    monkeypatch.setattr(audit_attacks._StepClock, "seconds_a_step", property(lambda self: 5.0))
+    for seconds in (SEEDS * len(ARMS) * 40, 60):
+        attacks = Attacks(carrier_cohort, (PLAIN,), Effort.of(3600), kept)
+        attacks.run(seconds)
+        assert attacks.results[PLAIN.name].seeds == SEEDS
+    assert len([key for key in fake.run_keys if key[3] == 40]) == SEEDS * len(ARMS)
+
+
 def test_a_pretrained_start_has_the_width_of_its_weights(monkeypatch, carrier_cohort):
     fake = FakeCells(monkeypatch)
     weights = Pretrained(seeded_network(0, "unet", 1, 2, (32, 32), 5).state_dict(), "digest")

@@ -136,7 +136,7 @@ class Attacks:
     def _needed(self, row: Row) -> float:
         """Seconds for what is not kept of a row."""
         steps = self._kept.steps(self._pace(row.condition))
-        if steps is None or steps < FEWEST_STEPS:  # not worth a probe before it is known to fit
+        if steps is None or self._is_too_slow(row.condition, steps):  # not worth a probe before it is known to fit
             return len(ARMS) * self._effort.fit_seconds
         training = self._training(row.condition)
         missing = [cell for cell in self._cells(row) if self._kept.result(self._key(cell, training)) is None]
@@ -169,12 +169,15 @@ class Attacks:
         if steps is None:
             steps = self._steps_that_fit(condition)
             self._kept.keep_steps(pace, steps)
-        if steps < FEWEST_STEPS and condition != self._usual:
+        if self._is_too_slow(condition, steps):
             raise MedUnlearnableError(
                 f"this attacker is too slow here: {steps} training steps fit into its share of the budget, and "
                 f"{FEWEST_STEPS} are the fewest that show anything"
             )
         return self._of_steps(condition, max(steps, FEWEST_STEPS))
+
+    def _is_too_slow(self, condition: Condition, steps: int) -> bool:
+        return steps < FEWEST_STEPS and condition != self._usual
 
     def _pace(self, condition: Condition) -> str:
         """What the time of a step, and how much of it there is, depends on."""
