@@ -19,7 +19,7 @@ from .attack import AttackData, AttackSettings, attack
 from .carrier import fine_axes
 from .case import Case, CaseSource
 from .errors import Cancelled, MedUnlearnableError, Refused
-from .progress import Progress
+from .progress import AsStage, Progress
 
 #: DSC of the tiny network below which a task counts as easy to protect.
 EASY_BELOW = 0.62
@@ -38,17 +38,6 @@ class Forecast:
 
     sentence: str
     value: float | None = None
-
-
-class _AfterReading(Progress):
-    """Of the attack this passes on where it is, after the cases that were read: for the user it is all one stage."""
-
-    def __init__(self, progress: Progress, cases: int) -> None:
-        self._progress = progress
-        self._cases = cases
-
-    def step(self, stage: str, done: int, total: int) -> None:
-        self._progress.step("forecast", self._cases + done, self._cases + total)
 
 
 def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress | None = None) -> Forecast:
@@ -74,7 +63,7 @@ def forecast(cases: CaseSource, random: np.random.Generator, progress: Progress 
             labels[test],
             test_cases=[name for name, held in zip(names, test) if held],
         )
-        reached = attack(data, _SETTINGS, _AfterReading(progress, min(len(cases.ids), _SLICES))).dsc
+        reached = attack(data, _SETTINGS, AsStage(progress, "forecast", min(len(cases.ids), _SLICES))).dsc
     except Cancelled:
         raise
     except MedUnlearnableError as error:  # such as extreme values; the method may be able to go on

@@ -9,3 +9,15 @@ class Progress:
 
     def curve(self, name: str, step: int, value: float) -> None:
         """One point of a curve worth showing, such as a loss: at most a few hundred a training."""
+
+
+class AsStage(Progress):
+    """Passes steps on under one name, after `before` others of it: for the user it is all one stage. No curves."""
+
+    def __init__(self, progress: Progress, stage: str, before: int = 0) -> None:
+        self._progress = progress
+        self._stage = stage
+        self._before = before
+
+    def step(self, stage: str, done: int, total: int) -> None:
+        self._progress.step(self._stage, self._before + done, self._before + total)

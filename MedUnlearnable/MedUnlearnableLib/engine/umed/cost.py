@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..streams import RandomStreams
-from . import examiner
 from .cohort import Cohort
 from .examiner import Examiner
 from .params import UMedParams
@@ -36,7 +35,7 @@ def training_cost(cohort: Cohort, plan: Plan, params: UMedParams, device: str) -
     """Runs iterations of these sizes for a few seconds, and throws away what they learned."""
     seconds = None
     if importlib.util.find_spec("torch") is not None:
-        examined = Examiner(RECIPES[params.profile].examined_every).count(plan.iterations) * examiner.ITERATIONS
+        examined = Examiner(RECIPES[params.profile].examined_every).iterations_beside(plan.iterations)
         seconds = (plan.iterations + examined) * _seconds_an_iteration(cohort, plan, params, device)
     return TrainingCost(plan, device, estimate_training_mb(plan, cohort), seconds)
 

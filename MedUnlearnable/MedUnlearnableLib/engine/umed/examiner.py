@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..attack import AttackData, AttackSettings, attack
-from ..progress import Progress
+from ..progress import AsStage, Progress
 from .samples import Samples
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Examiner:
     scores: list[float] = field(default_factory=list)  # DSC of the held-out attackers
     best: dict[str, torch.Tensor] = field(default_factory=dict)  # the generators' weights
 
-    def count(self, iterations: int) -> int:
-        """Of examinations in a training of so many iterations; a short one has none."""
-        return iterations // self.every if self.every else 0
+    def iterations_beside(self, training: int) -> int:
+        """Of all attackers, at most, beside a training of so many iterations; a short one has none."""
+        return training // self.every * ITERATIONS if self.every else 0
 
     def is_due(self, iteration: int) -> bool:
         return self.every is not None and iteration % self.every == 0
@@ -74,14 +74,4 @@ def held_out_dsc(
     settings = AttackSettings(
         steps=ITERATIONS, width=width, recipe=augmentation, batch_size=batch, device=device, curve_points=1
     )
-    return attack(data, settings, _Examining(progress)).dsc
-
-
-class _Examining(Progress):
-    """Of the attack this passes on where it is, under a name of its own."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def step(self, stage: str, done: int, total: int) -> None:
-        self._progress.step("examine", done, total)
+    return attack(data, settings, AsStage(progress, "examine")).dsc
