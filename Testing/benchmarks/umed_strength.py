@@ -149,14 +149,22 @@ def plan() -> Iterator[Cell]:
     for set_name in ("hippocampus", "dsb2018"):
         for arm in ("clean", "instant", "standard"):
             yield Cell(set_name, arm)
-    others = ("instant-everywhere", "instant-moved", "white-instant", "white-standard", "em", "paper")
+    others = (
+        "standard-untrained",
+        "instant-everywhere",
+        "instant-moved",
+        "white-instant",
+        "white-standard",
+        "em",
+        "paper",
+    )
     more = ("instant-cleaned", "standard-from-states", "standard-everywhere", "standard-moved", "em-whole",
             "em-augmented", "em-whole-augmented", "class-pattern")  # fmt: skip
     for set_name in ("hippocampus", "busi", "dsb2018"):
         for arm in others:
             yield Cell(set_name, arm)
     for set_name in ("busi", "hippocampus", "dsb2018"):
-        for arm in ("clean", "white-standard", "em", "em-augmented", "standard", "instant"):
+        for arm in ("clean", "standard", "standard-untrained", "instant", "white-standard", "em", "em-augmented"):
             yield Cell(set_name, arm, "nnunet")
         for attack_name in ATTACKS:
             for arm in ("clean", "standard", "instant") if attack_name not in ("plain", "nnunet", "clean25") else ():
@@ -246,6 +254,9 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
     "standard": partial(umed, profile="standard"),
+    "standard-untrained": partial(  # its checkerboard, without what was trained
+        umed, profile="instant", epsilon=4 / 255, texture_floor=1.0, outside_share=0.5
+    ),
     "standard-from-states": partial(from_states, profile="standard"),
     "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),

@@ -105,6 +105,8 @@ def test_only_the_region_changes_and_never_beyond_the_budget(of_pictures, number
     assert protected.image.dtype == case.image.dtype
     assert not difference[:, ~region(case)].any()
     assert 0 < np.abs(difference).max() <= protected.record.budget
+    around = difference[:, region(case) & (case.segments[0] == 0)]
+    assert 0 < np.abs(around).max() <= epsilon / 2 + 0.5  # half the budget, on the grid
 
 
 def test_volumes_are_perturbed_as_volumes_and_never_beyond_the_budget(volumes, of_volumes):

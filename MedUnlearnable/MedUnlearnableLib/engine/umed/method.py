@@ -208,7 +208,7 @@ class UMed(BoundedNoise[UMedParams]):
             if noise is not None and scale is not None:
                 made = noise.of(case, region, scale, workspace.device)
                 pattern = mixed(made, pattern, RECIPES[self.params.profile].carrier_share)
-            bound = np.float32(share) * region.bound(self.params.smallest_texture, self.params.beyond)[slab.inner]
+            bound = np.float32(share) * region.bound(self.params)[slab.inner]
             deltas = np.broadcast_to(bound * pattern, (len(after), *bound.shape))
             for stored, changed, delta, window in zip(case.image, after, deltas, windows):
                 _refuse_not_finite(stored[slab.core], bound)

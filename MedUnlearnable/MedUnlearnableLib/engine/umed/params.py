@@ -12,25 +12,29 @@ METHOD = "UMed"
 PROFILES = ("instant", "standard", "paper")
 TRAINED_PROFILES = ("standard", "paper")
 #: Default budget by profile, a fraction of the window.
-DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 6 / 255, "paper": 4 / 255}
+DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 5 / 255, "paper": 4 / 255}
 #: Smallest texture bound by profile, as a share of epsilon. 0 leaves smooth tissue unprotected, as published.
 TEXTURE_FLOOR = {"instant": 0.75, "standard": 1.0, "paper": 0.0}
-#: Profiles whose noise reaches beyond the segments, into the outer half of the contour band. Noise that ends where the
-#: label ends is learned sooner: a lower score of the attacker at fewer changed voxels (measured with `instant`).
-REACHING_BEYOND = ("paper",)
+#: Largest change in the half of the contour band that lies outside the segments, as a share of epsilon. Noise that
+#: fades there is learned sooner than noise of one strength; leaving it out changes the fewest voxels (both measured).
+OUTSIDE_SHARE = {"instant": 0.0, "standard": 0.5, "paper": 1.0}
 #: Fewer cases than this teach the generators these cases, not the task (our choice).
 SMALLEST_COHORT = 16
 
 
 @dataclass(frozen=True)
 class UMedParams:
-    """epsilon: fraction of the window; contour_mm: half-width of the contour band, None = three finest pixels."""
+    """epsilon: fraction of the window; contour_mm: half-width of the contour band, None = three finest pixels.
+
+    texture_floor, outside_share: shares of epsilon, see TEXTURE_FLOOR and OUTSIDE_SHARE. None: the profile's default.
+    """
 
     profile: str = "instant"
-    epsilon: float | None = None  # None: the profile's default
+    epsilon: float | None = None
     window: WindowSetting = field(default_factory=WindowSetting)
     contour_mm: float | None = None
-    texture_floor: float | None = None  # None: the profile's default
+    texture_floor: float | None = None
+    outside_share: float | None = None
     width: int = 16  # channels of the trained networks at full resolution
     iterations: int | None = None  # of the training; None: by the size of the cohort
 
@@ -39,7 +43,8 @@ class UMedParams:
             raise UsageError(
                 f"--profile {self.profile} is unknown; this version of UMed has: auto, {', '.join(PROFILES)}"
             )
-        for name, defaults in (("epsilon", DEFAULT_EPSILON), ("texture_floor", TEXTURE_FLOOR)):
+        by_profile = {"epsilon": DEFAULT_EPSILON, "texture_floor": TEXTURE_FLOOR, "outside_share": OUTSIDE_SHARE}
+        for name, defaults in by_profile.items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, defaults[self.profile])
         if not 0 < self.budget_share <= 1:
@@ -55,9 +60,10 @@ class UMedParams:
         return self.profile in TRAINED_PROFILES
 
     @property
-    def beyond(self) -> bool:
-        """Whether voxels outside the segments, next to their contour, may change."""
-        return self.profile in REACHING_BEYOND
+    def largest_outside(self) -> float:
+        """outside_share, filled in."""
+        assert self.outside_share is not None
+        return self.outside_share
 
     @property
     def budget_share(self) -> float:

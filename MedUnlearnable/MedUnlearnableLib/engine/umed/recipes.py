@@ -3,7 +3,7 @@
 paper      min-min as far as it is known: both on one loss, the surrogate in every fifth iteration, the generators in
            the others, no augmentation, the generators see the image alone.
 standard   ours: both in every iteration, under the changes nnU-Net's training makes; one generator, which is told the
-           labels. A part of the budget is kept for the checkerboard of profile `instant`, against attackers who do not
+           labels. Most of the budget is kept for the checkerboard of profile `instant`, against attackers who do not
            augment; it is added after the training.
 """
 
@@ -53,7 +53,7 @@ RECIPES = {
     "standard": Recipe(
         augmentation="nnunet",
         told_labels=True,
-        carrier_share=1 / 3,
+        carrier_share=4 / 5,
         alternate=0,
         generator_rate=1e-3,
         surrogate_rate=2e-3,

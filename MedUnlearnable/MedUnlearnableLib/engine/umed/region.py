@@ -52,14 +52,12 @@ class Region:
     interior: NDArray[np.bool_]  # [D, H, W], not contour
     segments: NDArray[np.bool_]  # [D, H, W]; half of the contour lies outside
 
-    def bound(self, texture_floor: float, beyond: bool) -> NDArray[np.float32]:
-        """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, by texture inside.
-
-        beyond: also on the half of the contour that lies outside the segments.
-        """
-        texture = np.maximum(local_binary_texture(self.image.mean(0)), np.float32(texture_floor))
-        contour = self.contour if beyond else self.contour & self.segments
-        return np.where(contour, np.float32(1), np.where(self.interior, texture, np.float32(0)))
+    def bound(self, params: UMedParams) -> NDArray[np.float32]:
+        """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, less outside the segments
+        and, by texture, in the interior."""
+        texture = np.maximum(local_binary_texture(self.image.mean(0)), np.float32(params.smallest_texture))
+        contour = np.where(self.segments, np.float32(1), np.float32(params.largest_outside))
+        return np.where(self.contour, contour, np.where(self.interior, texture, np.float32(0)))
 
 
 def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Region:

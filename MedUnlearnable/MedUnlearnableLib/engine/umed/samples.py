@@ -80,7 +80,7 @@ def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan,
     radius = setup.radius(case)
     region = region_of(case, windows, slab_with_halo(core, [max(r, 1) for r in radius], case.shape_kji), radius)
     inner = region.slab.inner
-    bound = region.bound(setup.params.smallest_texture, setup.params.beyond)[inner]
+    bound = region.bound(setup.params)[inner]
     inside = np.stack([window.contains(channel[core]) for window, channel in zip(windows, case.image)])
     values: dict[str, NDArray[Any]] = {
         "image": region.image[(slice(None), *inner)],
