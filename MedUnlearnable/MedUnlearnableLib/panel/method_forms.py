@@ -33,7 +33,9 @@ class MethodForm:
 
     about: str = ""
     segments_label: str = _("Segments:")
-    segments_tooltip: str = _("Where the image may change: these segments, and with profile paper a band around them.")
+    segments_tooltip: str = _(
+        "Where the image may change: these segments, and with profiles standard and paper a band around them."
+    )
     needs_segments: bool = True
     has_labels: bool = False  # it makes something of the class of a case
     needs_labels: bool = False  # every case needs one, or segments that stand in for it
