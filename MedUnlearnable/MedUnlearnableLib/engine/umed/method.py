@@ -2,8 +2,8 @@
 
 instant    ours: no training. It keeps UMed's idea of where and how much (contour band, interior bounded by texture) and
            replaces the trained generators by a checkerboard, the pixel Nyquist frequency, whose sign is the key
-standard   ours: the checkerboard, fading around the segments, and faint noise of a generator trained under an attacker's
-           augmentations (see recipes.py)
+standard   ours: the checkerboard, weaker around the segments, and faint noise of a generator that is trained under an
+           attacker's augmentations (see recipes.py)
 paper      our implementation of the published idea, as far as it is known (see recipes.py)
 """
 

@@ -15,8 +15,8 @@ TRAINED_PROFILES = ("standard", "paper")
 DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 5 / 255, "paper": 4 / 255}
 #: Smallest texture bound by profile, as a share of epsilon. 0 leaves smooth tissue unprotected, as published.
 TEXTURE_FLOOR = {"instant": 0.75, "standard": 1.0, "paper": 0.0}
-#: Largest change in the half of the contour band that lies outside the segments, as a share of epsilon. Noise that
-#: fades there is learned sooner than noise of one strength; leaving it out changes the fewest voxels (both measured).
+#: Largest change in the half of the contour band that lies outside the segments, as a share of epsilon. At half
+#: strength there it is learned sooner than without it; without it the fewest voxels change (both measured).
 OUTSIDE_SHARE = {"instant": 0.0, "standard": 0.5, "paper": 1.0}
 #: Fewer cases than this teach the generators these cases, not the task (our choice).
 SMALLEST_COHORT = 16
