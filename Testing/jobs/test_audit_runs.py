@@ -115,6 +115,8 @@ def test_resuming_trains_no_attacker_twice(audited: Any, release: Path, cli: Any
     assert hashes(out / CELLS_FOLDER) == cells
     before, after = results(audited[0]), results(out)
     assert before["attack"]["verdicts"] == after["attack"]["verdicts"]
+    attackers = sum(cell["seconds"] for cells in after["attack"]["cells"].values() for cell in cells)
+    assert after["seconds"] > attackers  # the time told is that of both runs
 
 
 def test_a_changed_file_is_found_and_the_exit_code_says_so(release: Path, cli: Any, tmp_path: Path) -> None:

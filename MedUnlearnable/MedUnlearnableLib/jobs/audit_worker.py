@@ -146,6 +146,7 @@ class Audit:
             "device": device,
             "effort": asdict(self.effort),
             "width": attacks.width,
+            "spent_seconds": round(attacks.spent, 1),
             "summary": summary.to_json(),
             "verdicts": [verdict.to_json() for verdict in verdicts if verdict.condition not in attacks.left_out],
             "cells": {
@@ -170,12 +171,13 @@ class Audit:
         return unseen if has_monai() else [*unseen, "networks of MONAI, which is not installed"]
 
     def _results(self, attack: dict[str, Any] | None, why_no_attack: str) -> dict[str, Any]:
+        with_earlier = attack["spent_seconds"] if attack else 0.0  # of a resumed audit this process is a part
         return {
             "format": _FORMAT,
             "software": f"MedUnlearnable {__version__}",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "budget_seconds": self.job.budget_seconds,
-            "seconds": round(self._progress.elapsed, 1),
+            "seconds": max(round(self._progress.elapsed, 1), with_earlier),
             "pairs": len(self.job.pairs),
             "not_looked_at": self.images.not_looked_at,
             "unpaired": list(self.job.unpaired),

@@ -90,13 +90,13 @@ class Attacks:
         self._device = device
         self._pretrained = pretrained
         self._progress = progress or Progress()
-        self._spent = 0.0
-        self._counted: set[str] = set()  # keys of results whose seconds are in `_spent`
+        self.spent = 0.0  # seconds, with those of the attackers that an earlier run has kept
+        self._counted: set[str] = set()  # keys of results whose seconds are in `spent`
         self._seconds: dict[str, list[float]] = {}  # of finished cells, by cost class
 
     def run(self, budget_seconds: float, spent_seconds: float = 0.0) -> None:
         """The first condition is always run; without it there is no verdict. Results kept before count as spent."""
-        self._spent = spent_seconds
+        self.spent = spent_seconds
         self._choose_width()
         for row in rows([result.condition for result in self.results.values()], self._effort.small):
             result = self.results[row.condition.name]
@@ -104,7 +104,7 @@ class Attacks:
                 continue
             is_first = row.condition == self._usual and row.seed == 0
             try:
-                if is_first or fits(self._needed(row), budget_seconds - self._spent):
+                if is_first or fits(self._needed(row), budget_seconds - self.spent):
                     self._run_row(row, result)
             except Cancelled:
                 raise
@@ -151,7 +151,7 @@ class Attacks:
             self._kept.keep_result(key, cell, result)
         if key not in self._counted:  # the clean row of a share of clean cases is that of the usual attacker
             self._counted.add(key)
-            self._spent += result.seconds
+            self.spent += result.seconds
         self._seconds.setdefault(cell.condition.cost_class, []).append(result.seconds)
         return result
 
@@ -202,7 +202,7 @@ class Attacks:
         for steps in (1, _PROBE_STEPS):
             probe = self._of_steps(condition, steps, curve_points=1)
             seconds = Cell(condition, PROTECTED, 0).run(self._cohort, probe, self._pretrained, clock).seconds
-            self._spent += seconds
+            self.spent += seconds
         pace = clock.seconds_a_step
         other = max(0.0, seconds - _PROBE_STEPS * pace) * _TESTS_OF_A_RUN
         return self._effort.steps(pace, other)
