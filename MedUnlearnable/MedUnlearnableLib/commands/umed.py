@@ -18,7 +18,7 @@ standard  ours: the checkerboard, in a band around the segments, too, and a fain
           under an attacker's augmentations. Measured not to hold against augmented training (docs/umed.md). Needs
           PyTorch, and at least 16 cases or a --state.
 paper     UMed's alternating training without augmentation, as far as it is known. Needs PyTorch.
-auto      instant, as long as no trained profile measures better.
+auto      instant: it needs no training, and none was measured to add protection.
 """
 
 

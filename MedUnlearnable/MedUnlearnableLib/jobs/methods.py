@@ -52,7 +52,7 @@ METHODS = {
         name=umed.METHOD,
         profiles=umed.PROFILES,
         trained_profiles=umed.TRAINED_PROFILES,
-        auto_profile=lambda job: ("instant", "no trained profile was measured to protect better so far"),
+        auto_profile=lambda job: ("instant", "it needs no training, and none was measured to add protection"),
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,
