@@ -172,6 +172,8 @@ def plan() -> Iterator[Cell]:
         yield Cell(set_name, "standard", "clean25")
         for arm in more:
             yield Cell(set_name, arm)
+    for set_name in ("hippocampus", "dsb2018"):  # strong augmentation where the structure is plain to see
+        yield Cell(set_name, "standard-untrained-40db", "nnunet")
     for set_name, arm, attack_name in BARS:
         for seed in three_seeds:
             yield Cell(set_name, arm, attack_name, seed)
@@ -246,6 +248,9 @@ def pattern(cohort: Cohort, epsilon: float) -> Made:
     return images, {"epsilon": epsilon}
 
 
+#: The checkerboard of `standard`, without what it trains.
+UNTRAINED: dict[str, Any] = {"profile": "instant", "texture_floor": 1.0, "outside_share": 0.5}
+
 ARMS: dict[str, Callable[[Cohort], Made]] = {
     "clean": lambda cohort: (cohort.images, {}),
     "instant": partial(umed, profile="instant"),
@@ -254,9 +259,8 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
     "standard": partial(umed, profile="standard"),
-    "standard-untrained": partial(  # its checkerboard, without what was trained
-        umed, profile="instant", epsilon=4 / 255, texture_floor=1.0, outside_share=0.5
-    ),
+    "standard-untrained": partial(umed, **UNTRAINED, epsilon=4 / 255),
+    "standard-untrained-40db": partial(umed, **UNTRAINED, epsilon=9 / 255),
     "standard-from-states": partial(from_states, profile="standard"),
     "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),
