@@ -33,7 +33,7 @@ FOLDER = RESULTS / "umed_volumes"
 GRID = (48, 64, 48)
 WIDTH, ITERATIONS = 8, 400
 APART_MM = 4.0
-EPSILON = 4 / 255  # of the window
+EPSILON = 5 / 255  # of the window
 ATTACKER = AttackSettings(width=8, steps=400, batch_size=2, learning_rate=3e-3)
 Volumes = NDArray[np.float32]
 
