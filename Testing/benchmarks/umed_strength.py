@@ -46,6 +46,7 @@ from MedUnlearnableLib.engine.quality import measure
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.team import Team
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
+from MedUnlearnableLib.engine.umed.params import OUTSIDE_SHARE, TEXTURE_FLOOR
 from MedUnlearnableLib.engine.window import IntensityWindow
 from MedUnlearnableLib.files.volume import read_json, write_atomically, write_json
 from MedUnlearnableLib.jobs.workspace import FolderWorkspace
@@ -249,7 +250,11 @@ def pattern(cohort: Cohort, epsilon: float) -> Made:
 
 
 #: The checkerboard of `standard`, without what it trains.
-UNTRAINED: dict[str, Any] = {"profile": "instant", "texture_floor": 1.0, "outside_share": 0.5}
+UNTRAINED: dict[str, Any] = {
+    "profile": "instant",
+    "texture_floor": TEXTURE_FLOOR["standard"],
+    "outside_share": OUTSIDE_SHARE["standard"],
+}
 
 ARMS: dict[str, Callable[[Cohort], Made]] = {
     "clean": lambda cohort: (cohort.images, {}),
