@@ -116,7 +116,7 @@ def test_resuming_trains_no_attacker_twice(audited: Any, release: Path, cli: Any
     before, after = results(audited[0]), results(out)
     assert before["attack"]["verdicts"] == after["attack"]["verdicts"]
     attackers = sum(cell["seconds"] for cells in after["attack"]["cells"].values() for cell in cells)
-    assert after["seconds"] > attackers  # the time told is that of both runs
+    assert after["seconds"] >= round(attackers, 1)  # the time told is that of both runs, in tenths of a second
 
 
 def test_a_changed_file_is_found_and_the_exit_code_says_so(release: Path, cli: Any, tmp_path: Path) -> None:
