@@ -267,7 +267,7 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "standard-untrained": partial(umed, **UNTRAINED, epsilon=4 / 255),
     "standard-untrained-40db": partial(umed, **UNTRAINED, epsilon=9 / 255),
     "standard-from-states": partial(from_states, profile="standard"),
-    "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
+    "standard-strong": partial(umed, profile="standard", epsilon=6 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),
     "standard-moved": partial(umed, profile="standard", labels=moved),
     "white-instant": partial(white, like="instant"),

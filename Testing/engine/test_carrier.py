@@ -1,10 +1,10 @@
-"""The carrier: a checkerboard with one phase over the whole volume."""
+"""Carriers: checkerboard or stripes with one phase over the whole volume."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from MedUnlearnableLib.engine.carrier import Carrier, fine_axes
+from MedUnlearnableLib.engine.carrier import LAYOUTS, Carrier, fine_axes
 from MedUnlearnableLib.engine.streams import RandomStreams
 
 
@@ -16,13 +16,17 @@ def whole(shape):
     return tuple(slice(0, n) for n in shape)
 
 
-@given(st.sampled_from([-1, 1]), st.tuples(*[st.integers(0, 20)] * 3), st.permutations([1.0, 2.0, 3.0]))
+@given(
+    st.builds(Carrier, st.sampled_from([-1, 1]), st.sampled_from(LAYOUTS)),
+    st.tuples(*[st.integers(0, 20)] * 3),
+    st.permutations([1.0, 2.0, 3.0]),
+)
 @settings(deadline=None)
-def test_a_part_of_the_volume_has_the_phase_of_the_whole(sign, start, spacing):
+def test_a_part_of_the_volume_has_the_phase_of_the_whole(carrier, start, spacing):
     shape = (40, 41, 42)
     box = tuple(slice(s, s + 15) for s in start)
-    part = pattern_of(Carrier(sign), box, shape, spacing)
-    assert np.array_equal(part, pattern_of(Carrier(sign), whole(shape), shape, spacing)[box])
+    part = pattern_of(carrier, box, shape, spacing)
+    assert np.array_equal(part, pattern_of(carrier, whole(shape), shape, spacing)[box])
 
 
 def test_it_is_a_checkerboard_with_a_sign():
@@ -31,6 +35,15 @@ def test_it_is_a_checkerboard_with_a_sign():
         assert np.array_equal(pattern_of(Carrier(sign), whole((1, 6, 6)), (1, 6, 6))[0], sign * board)
 
 
+def test_stripes_are_two_pixels_wide_and_run_along_rows_or_columns():
+    stripe = [1, 1, -1, -1, 1, 1]
+    rows, columns = (pattern_of(Carrier(1, name), whole((1, 6, 6)), (1, 6, 6))[0] for name in ("rows", "columns"))
+    assert rows[:, 3].tolist() == columns[3].tolist() == stripe
+    assert (rows == rows[:, :1]).all()
+    assert (columns == columns[:1]).all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     ("spacing", "shape", "constant_axis"),
     [
@@ -41,9 +54,9 @@ def test_it_is_a_checkerboard_with_a_sign():
         ((0.1, 1.0, 1.0), (1, 9, 9), 0),
     ],
 )
-def test_it_is_constant_across_the_coarsest_axis(spacing, shape, constant_axis):
+def test_it_is_constant_across_the_coarsest_axis(spacing, shape, constant_axis, layout):
     assert constant_axis not in fine_axes(spacing, shape)
-    pattern = pattern_of(Carrier(1), whole(shape), shape, spacing)
+    pattern = pattern_of(Carrier(1, layout), whole(shape), shape, spacing)
     assert np.all(pattern == np.take(pattern, [0], axis=constant_axis))
 
 

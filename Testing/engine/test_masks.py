@@ -60,6 +60,22 @@ def test_contour_width_in_mm_becomes_voxels_per_axis(spacing, shape, width, radi
     assert masks.contour_radius(spacing, shape, width) == radius
 
 
+@given(
+    hnp.arrays(np.float32, st.tuples(*[st.integers(1, 9)] * 3), elements=st.floats(0, 1, width=32)),
+    st.tuples(*[st.integers(0, 3)] * 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_deviation_is_that_of_the_box_within_the_slice_and_the_same_wherever_the_array_begins(gray, radius):
+    deviation = masks.local_deviation(gray, radius)
+    _, up, left = radius
+    padded = np.pad(gray, ((0, 0), (up, up), (left, left)), mode="edge").astype(float)
+    for k, j, i in np.ndindex(gray.shape):
+        box = padded[k, j : j + 2 * up + 1, i : i + 2 * left + 1]
+        assert deviation[k, j, i] == pytest.approx(box.std(), abs=1e-4)
+    part = masks.local_deviation(gray[:, up:, left:], radius)
+    assert np.array_equal(part[:, up:, left:], deviation[:, 2 * up :, 2 * left :])
+
+
 @pytest.mark.parametrize("shape", [(1, 7, 8), (4, 5, 6)])
 def test_texture_is_the_share_of_neighbors_at_least_as_bright(shape):
     gray = np.random.default_rng(1).integers(0, 4, shape).astype(np.float32)

@@ -11,7 +11,7 @@ from MedUnlearnableLib.engine.umed.cohort import Cohort, SegmentClasses, Survey
 from MedUnlearnableLib.engine.umed.plan import estimate_training_mb, plan_training, sample_bytes
 from MedUnlearnableLib.engine.umed.region import tiles, upright
 
-STANDARD = UMedParams(profile="standard")
+STANDARD, PAPER = UMedParams(profile="standard"), UMedParams(profile="paper")
 PICTURES = Cohort(
     case_count=455,
     channels=1,
@@ -23,8 +23,8 @@ PICTURES = Cohort(
 )
 
 
-def planned(cohort=PICTURES, device="cpu", free_mb=None):
-    return plan_training(cohort, STANDARD, device, free_mb)
+def planned(cohort=PICTURES, device="cpu", free_mb=None, params=PAPER):
+    return plan_training(cohort, params, device, free_mb)
 
 
 def test_small_images_are_shown_whole_and_of_large_ones_the_segments():
@@ -35,10 +35,16 @@ def test_small_images_are_shown_whole_and_of_large_ones_the_segments():
 
 
 def test_larger_cohorts_are_trained_longer_but_not_without_end():
-    counts = [planned(replace(PICTURES, pieces=(1,) * n)).iterations for n in (20, 455, 800, 100_000)]
+    counts = [planned(replace(PICTURES, pieces=(1,) * n)).iterations for n in (20, 200, 455, 100_000)]
     assert counts == sorted(counts)
-    assert counts[0] == 800
-    assert counts[-1] == 3000
+    assert counts[0] == 2000
+    assert counts[-1] == 5000
+
+
+def test_the_attackers_of_standard_learn_for_a_moment_from_a_part_of_a_large_cohort():
+    plans = [planned(replace(PICTURES, pieces=(1,) * n), params=STANDARD) for n in (20, 100_000)]
+    assert [plan.iterations for plan in plans] == [150, 150]
+    assert [plan.samples for plan in plans] == [20, 512]
 
 
 def test_samples_stay_within_their_space_however_many_cases_there_are():
@@ -74,7 +80,8 @@ def test_thin_stacks_of_thick_slices_are_treated_slice_by_slice(shape, spacing, 
     survey = Survey()
     for _ in range(16):
         survey.add(upright(case))
-    cohort = survey.cohort()
+    assert survey.cohort(as_volumes=False).dimensions == 2
+    cohort = survey.cohort(as_volumes=True)
     assert cohort.dimensions == dimensions
     assert cohort.pieces == ((1,) * 16 if dimensions == 3 or shape[0] == 1 else (3,) * 16)
 
@@ -83,7 +90,6 @@ def test_labels_are_told_apart_across_layers_and_unknown_ones_are_refused():
     classes = SegmentClasses(((1, 5), (1,)))
     layers = [np.array([[[0, 1, 5, 5]]]), np.array([[[0, 0, 0, 1]]])]
     assert classes.of(layers).tolist() == [[[0, 1, 2, 3]]]
-    assert classes.digits == 2
     with pytest.raises(Refused, match="label 4"):
         classes.of([np.array([[[4]]])])
 

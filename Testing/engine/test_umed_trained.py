@@ -1,22 +1,24 @@
 """UMed, trained profiles: budget and masks, seams, the same bytes after a resume, states, and whether it protects."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from MedUnlearnableLib.engine import masks
 from MedUnlearnableLib.engine.attack import AttackData, AttackSettings, attack
+from MedUnlearnableLib.engine.carrier import LAYOUTS
 from MedUnlearnableLib.engine.case import Case, CasesInMemory, Geometry
 from MedUnlearnableLib.engine.errors import Cancelled, Refused, UsageError
-from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius
+from MedUnlearnableLib.engine.masks import contour_and_interior, contour_radius, local_deviation
 from MedUnlearnableLib.engine.method import State, Workspace
 from MedUnlearnableLib.engine.progress import Progress
 from MedUnlearnableLib.engine.streams import RandomStreams
-from MedUnlearnableLib.engine.umed import UMed, UMedParams, examiner, joint_training, noise
-from MedUnlearnableLib.engine.umed.examiner import Examiner
-from MedUnlearnableLib.engine.umed.recipes import RECIPES
+from MedUnlearnableLib.engine.team import Team
+from MedUnlearnableLib.engine.umed import UMed, UMedParams, carrier_search, joint_training, noise
+from MedUnlearnableLib.engine.umed.carrier_search import TRIALS, CarrierSearch
 from scipy import ndimage
 
 torch = pytest.importorskip("torch")
@@ -82,7 +84,12 @@ def of_pictures(pictures):
 
 @pytest.fixture(scope="module")
 def of_volumes(volumes):
-    return fitted(volumes)
+    return fitted(volumes, profile="paper")
+
+
+@pytest.fixture(scope="module")
+def generators(pictures):
+    return fitted(pictures, profile="paper")
 
 
 def region(case):
@@ -113,19 +120,49 @@ def test_volumes_are_perturbed_as_volumes_and_never_beyond_the_budget(volumes, o
     case = volumes[3]
     protected = of_volumes.protect(case, on_cpu())
     difference = protected.image.astype(int) - case.image
-    assert of_volumes.state().header["trained"]["ports"]["dimensions"] == 3
+    assert of_volumes.state().header["generators"]["dimensions"] == 3
     assert not difference[:, ~region(case)].any()
     assert 0 < np.abs(difference).max() <= protected.record.budget
 
 
-@pytest.mark.parametrize("profile", ["standard", "paper"])
-def test_tiles_leave_no_seam(pictures, profile, monkeypatch):
-    method = fitted(pictures, profile=profile)
+def test_tiles_leave_no_seam(generators, monkeypatch):
     large = picture(7, side=90)
     large = replace(large, segments=(np.ones((1, 90, 90), np.uint8) + (large.segments[0] == 1),))
-    whole = method.protect(large, on_cpu()).image
+    whole = generators.protect(large, on_cpu()).image
     monkeypatch.setitem(noise._TILE_SIDE, 2, 16)
-    assert np.array_equal(method.protect(large, on_cpu()).image, whole)
+    assert np.array_equal(generators.protect(large, on_cpu()).image, whole)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_slabs_leave_no_seam(of_pictures, layout, monkeypatch):
+    state = of_pictures.state()
+    method = UMed.from_state(State({**state.header, "layout": layout}))
+    case = volume(30)
+    whole = method.protect(case, on_cpu()).image
+    monkeypatch.setattr(masks, "_SLAB_VOXELS", 1)
+    assert np.array_equal(method.protect(case, on_cpu()).image, whole)
+
+
+def test_even_tissue_changes_less_than_coarse_tissue(of_pictures):
+    """At most half the deviation around a voxel, and never less than a quarter of the budget."""
+    image = np.random.default_rng(0).normal(0, 1, (64, 64)) * np.linspace(0, 30, 64) + 120
+    case = Case(
+        "c", image[None, None].astype(np.uint8), MILLIMETER, (np.ones((1, 64, 64), np.uint8),), modality="picture"
+    )
+    protected = UMed.from_state(of_pictures.state(), epsilon=8 / 255).protect(case, on_cpu())
+    change = np.abs(protected.image.astype(int) - case.image)[0, 0]
+    assert set(np.unique(change[:, :4])) == {2}
+    assert set(np.unique(change[:, -8:])) == {8}
+    deviation = local_deviation(case.image[0].astype(float), (0, 3, 3))[0]
+    assert (change <= np.maximum(2, deviation / 2 + 0.5)).all()
+
+
+def test_a_state_of_standard_protects_volumes_slice_by_slice_and_without_networks(of_pictures, volumes):
+    protected = of_pictures.protect(volumes[0], on_cpu())
+    assert not of_pictures.state().arrays
+    difference = protected.image.astype(int) - volumes[0].image
+    assert not difference[:, ~region(volumes[0])].any()
+    assert 0 < np.abs(difference).max() <= protected.record.budget
 
 
 def test_tiles_of_volumes_leave_no_seam(of_volumes, monkeypatch):
@@ -138,8 +175,14 @@ def test_tiles_of_volumes_leave_no_seam(of_volumes, monkeypatch):
 
 def test_the_seed_decides_every_byte(pictures, of_pictures):
     again = fitted(pictures)
-    assert weights(again) == weights(of_pictures)
+    assert learned(again) == learned(of_pictures)
     assert np.array_equal(*(m.protect(pictures[0], on_cpu()).image for m in (again, of_pictures)))
+
+
+def test_the_seed_decides_every_weight(pictures, generators):
+    again = fitted(pictures, profile="paper")
+    assert learned(again) == learned(generators)
+    assert np.array_equal(*(m.protect(pictures[0], on_cpu()).image for m in (again, generators)))
 
 
 class StopsAt(Progress):
@@ -158,47 +201,37 @@ def test_a_stopped_training_ends_with_the_same_bytes(pictures, profile, monkeypa
     straight = fitted(pictures, profile=profile, iterations=9)
     monkeypatch.setattr(joint_training, "_KEEP_EVERY_SECONDS", -1)
     workspace = on_cpu()
-    for stop in (2, 3, 7):
+    for stop in {"paper": (2, 3, 7), "standard": (11, 30, 50)}[profile]:
         workspace.progress = StopsAt(stop)
         with pytest.raises(Cancelled):
             fitted(pictures, workspace, profile=profile, iterations=9)
         workspace.keep(State.from_json(json.loads(json.dumps(workspace.kept().to_json()))))
     workspace.progress = Progress()
-    assert weights(fitted(pictures, workspace, profile=profile, iterations=9)) == weights(straight)
+    resumed = fitted(pictures, workspace, profile=profile, iterations=9)
+    assert learned(resumed) == learned(straight)
+    assert np.array_equal(*(m.protect(pictures[0], on_cpu()).image for m in (resumed, straight)))
 
 
-def test_a_fresh_surrogate_takes_over_and_is_resumed_too(pictures, monkeypatch):
-    monkeypatch.setattr(joint_training, "_KEEP_EVERY_SECONDS", -1)
-    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], surrogate_life=3))
-    straight = fitted(pictures, iterations=8)
-    workspace = on_cpu(StopsAt(4))
-    with pytest.raises(Cancelled):
-        fitted(pictures, workspace, iterations=8)
-    workspace.progress = Progress()
-    assert weights(fitted(pictures, workspace, iterations=8)) == weights(straight)
+def learned(method):
+    state = method.state()
+    return state.header["layout"], {name: array.tobytes() for name, array in state.arrays.items()}
 
 
-def weights(method):
-    return {name: array.tobytes() for name, array in method.state().arrays.items()}
+@pytest.mark.parametrize("profile", ["standard", "paper"])
+def test_a_state_protects_new_cases_without_training(pictures, profile):
+    method, new = fitted(pictures, profile=profile), picture(99, side=44)
+    restored = UMed.from_state(State.from_json(json.loads(json.dumps(method.state().to_json()))))
+    assert np.array_equal(restored.protect(new, on_cpu()).image, method.protect(new, on_cpu()).image)
 
 
-def test_a_state_protects_new_cases_without_training(of_pictures):
-    new = picture(99, side=44)
-    restored = UMed.from_state(State.from_json(json.loads(json.dumps(of_pictures.state().to_json()))))
-    assert np.array_equal(restored.protect(new, on_cpu()).image, of_pictures.protect(new, on_cpu()).image)
-
-
-def test_a_state_refuses_labels_and_channels_it_has_not_seen(of_pictures):
-    case = picture(1)
-    with pytest.raises(Refused, match="label 7"):
-        of_pictures.protect(replace(case, segments=(np.where(case.segments[0] == 2, 7, 0),)), on_cpu())
+def test_generators_refuse_channels_they_have_not_seen(generators):
     with pytest.raises(Refused, match="3 channels"):
-        of_pictures.protect(picture(1, channels=3), on_cpu())
+        generators.protect(picture(1, channels=3), on_cpu())
 
 
-def test_color_pictures_have_noise_of_their_own_in_each_channel():
+def test_generators_give_each_channel_of_color_pictures_noise_of_its_own():
     cases = [picture(number, channels=3) for number in range(COUNT)]
-    protected = fitted(cases, iterations=10).protect(cases[0], on_cpu())
+    protected = fitted(cases, profile="paper", iterations=10).protect(cases[0], on_cpu())
     difference = protected.image.astype(int) - cases[0].image
     assert not np.array_equal(difference[0], difference[1])
 
@@ -258,60 +291,77 @@ class Listens(Progress):
 def test_the_training_says_where_it_is(pictures):
     progress = Listens()
     fitted(pictures, on_cpu(progress))
+    steps = [step for step in progress.steps if step[0] == "train"]
+    assert {total for _, _, total in steps} == {3 * len(TRIALS)}
+    assert sorted({done for _, done, _ in steps}) == list(range(3 * len(TRIALS) + 1))
+    assert list(progress.curves) == ["held-out DSC"]
+    assert list(progress.curves["held-out DSC"]) == list(range(1, len(TRIALS) + 1))
+    progress = Listens()
+    fitted(pictures, on_cpu(progress), profile="paper")
     assert [step for step in progress.steps if step[0] == "train"] == [("train", n, 3) for n in range(4)]
-    assert list(progress.curves) == ["loss"]
     assert list(progress.curves["loss"]) == [1, 2, 3]
 
 
-# Held-out attackers, which say how good the noise is
+# The attackers of `standard`, who choose the carrier
 
 
-@pytest.fixture
-def examined(monkeypatch):
-    """Noise is examined in every second iteration, by attackers of a few steps."""
-    monkeypatch.setattr(examiner, "ITERATIONS", 12)
-    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], examined_every=2))
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=len(TRIALS), max_size=len(TRIALS)))
+def test_the_layout_that_leaves_least_over_all_attackers_is_taken(scores):
+    search = CarrierSearch(plan=None, epsilon=1, device="cpu")
+    search.load(State({"scores": scores}))
+    means = {}
+    for (layout, _), score in zip(TRIALS, scores):
+        means[layout] = means.get(layout, 0) + score
+    assert search.is_over
+    assert means[search.layout] == pytest.approx(min(means.values()))
 
 
-def test_the_noise_that_held_out_attackers_learned_least_from_is_kept(pictures, examined, monkeypatch):
-    progress = Listens()
-    method = fitted(pictures, on_cpu(progress), iterations=8)
-    scores = progress.curves["held-out DSC"]
-    assert set(scores) <= {2, 4, 6, 8}
-    monkeypatch.setitem(RECIPES, "standard", replace(RECIPES["standard"], examined_every=None))
-    assert weights(method) == weights(fitted(pictures, iterations=min(scores, key=scores.get)))
+@dataclass(frozen=True)
+class Member(Team):
+    """One of several processes, whose sums are worked out beforehand."""
+
+    sums: list = field(default_factory=list)
+
+    def add_up(self, tensors):
+        for tensor, total in zip(tensors, self.sums.pop(0)):
+            tensor.copy_(torch.tensor(total))
 
 
-def test_a_training_that_is_examined_is_resumed_with_the_same_bytes(pictures, examined, monkeypatch):
-    monkeypatch.setattr(joint_training, "_KEEP_EVERY_SECONDS", -1)
-    straight = fitted(pictures, iterations=8)
-    workspace = on_cpu(StopsAt(5))
-    with pytest.raises(Cancelled):
-        fitted(pictures, workspace, iterations=8)
-    workspace.progress = Progress()
-    workspace.keep(State.from_json(json.loads(json.dumps(workspace.kept().to_json()))))
-    assert weights(fitted(pictures, workspace, iterations=8)) == weights(straight)
+def test_a_team_shares_the_trials_and_ends_with_the_same_scores(pictures, monkeypatch):
+    """Each of two members makes every second trial."""
+    alone = on_cpu()
+    fitted(pictures, alone)
+    scores = alone.kept().header["scores"]
+    tried = []
+    monkeypatch.setattr(
+        carrier_search, "trial", lambda samples, *trial: tried.append(TRIALS.index(trial[:2])) or scores[tried[-1]]
+    )
+    rounds = [[scores[first : first + 2] + [0.0] * (2 - len(scores[first : first + 2]))]
+              for first in range(0, len(TRIALS), 2)]  # fmt: skip
+    for rank in range(2):
+        tried.clear()
+        member = on_cpu()
+        member.team = Member(rank, 2, list(rounds))
+        method = fitted(pictures, member)
+        assert tried == list(range(rank, len(TRIALS), 2))
+        assert method.state().header["layout"] == fitted(pictures).state().header["layout"]
 
 
-def test_a_training_ends_when_the_noise_gets_no_better(pictures, examined, monkeypatch):
-    monkeypatch.setattr(examiner, "_PATIENCE", 1)
-    progress = Listens()
-    fitted(pictures, on_cpu(progress), iterations=60)
-    *before, last = progress.curves["held-out DSC"].values()
-    assert 1 <= len(before) < 29
-    assert last >= min(before)
-    assert before == sorted(set(before), reverse=True)
+def grain(number, layout):
+    """A faint disc in tissue whose grain is smoothed away where stripes of this layout alternate."""
+    case = disc(number)
+    random = np.random.default_rng(number)
+    sigma = {"rows": (2.5, 0.4), "columns": (0.4, 2.5)}[layout]
+    tissue = ndimage.gaussian_filter(random.normal(size=case.image.shape[-2:]), sigma)
+    image = 120 + 20 * tissue / tissue.std() + 12 * case.segments[0][0]
+    return replace(case, image=image[None, None].astype(np.uint8))
 
 
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), max_size=8))
-def test_an_examiner_waits_for_three_scores_that_are_no_better(scores):
-    judge = Examiner(every=1)
-    for number, score in enumerate(scores):
-        judge.note(score, {"weight": torch.tensor(number)})
-    if scores:
-        best = scores.index(min(scores))
-        assert judge.best["weight"] == best
-        assert judge.has_seen_enough == (len(scores) - 1 - best >= 3)
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_attackers_choose_stripes_across_which_the_tissue_is_quiet(layout):
+    cases = [grain(number, layout) for number in range(64)]
+    method = fitted(cases, width=4, iterations=60, epsilon=16 / 255)
+    assert method.state().header["layout"] == layout
 
 
 # Whether it protects: an attacker trained on protected pictures, tested on clean ones.

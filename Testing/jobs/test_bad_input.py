@@ -115,7 +115,7 @@ def make_folder(folder: Path, volumes: Any) -> Path:
     (folder / "empty").mkdir()
     (folder / "notes.txt").write_text("no image")
     (folder / "other.json").write_text('{"format": "x"}')
-    (folder / "broken.json").write_text('{"format": "medunlearnable-umed-state/3", "seed": "zz"}')
+    (folder / "broken.json").write_text('{"format": "medunlearnable-umed-state/4", "seed": "zz"}')
     return folder
 
 

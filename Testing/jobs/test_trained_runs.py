@@ -47,11 +47,11 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job_of(cohort: Path, out: Path, iterations: int = ITERATIONS) -> Job:
+def job_of(cohort: Path, out: Path, iterations: int = ITERATIONS, profile: str = "paper") -> Job:
     tiny = {"width": 2, "iterations": iterations}
     cases = tuple(find_cases(cohort, None))
     private = out.with_name(f"{out.name}-private")
-    return Job("umed", cases, out, private, profile="standard", seed=3, device="cpu", parameters=tiny)
+    return Job("umed", cases, out, private, profile=profile, seed=3, device="cpu", parameters=tiny)
 
 
 def images(out: Path) -> dict[str, bytes]:
@@ -94,8 +94,9 @@ def run_undisturbed(job: Job) -> Path:
 
 
 def written(kept: Path) -> int:
-    """How many steps the kept training has made."""
-    return json.loads(kept.read_text())["iteration"] if kept.exists() else 0
+    """How many steps the kept training has made, or trials."""
+    state = json.loads(kept.read_text()) if kept.exists() else {"iteration": 0}
+    return state["iteration"] if "iteration" in state else len(state["scores"])
 
 
 def is_training(job_folder: Path) -> bool:
@@ -139,6 +140,28 @@ def test_a_run_killed_at_ten_points_of_its_training_ends_with_the_bytes_of_an_un
     run_undisturbed(job)
     assert images(job.out) == images(expected.out)
     assert len(images(job.out)) == CASES
+    states = [json.loads((one.private / JOB_FOLDER / "state.json").read_text())["state"] for one in (job, expected)]
+    assert states[0] == states[1]
+
+
+def test_a_search_for_the_carrier_that_is_killed_after_some_trials_ends_with_the_same_bytes(
+    cohort: Path, tmp_path: Path
+) -> None:
+    expected = job_of(cohort, tmp_path / "undisturbed", profile="standard")
+    run_undisturbed(expected)
+    job = job_of(cohort, tmp_path / "killed", profile="standard")
+    folder = job.private / JOB_FOLDER
+    folder.mkdir(parents=True)
+    job.write(folder)
+    for trials in (1, 4, 8):
+        process = start_worker(folder)
+        while process.is_alive() and written(folder / "training.json") < trials:
+            time.sleep(0.002)
+        os.kill(process.pid or 0, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the search was over before it could be interrupted"
+    run_undisturbed(job)
+    assert images(job.out) == images(expected.out)
     states = [json.loads((one.private / JOB_FOLDER / "state.json").read_text())["state"] for one in (job, expected)]
     assert states[0] == states[1]
 
@@ -191,6 +214,18 @@ def test_two_processes_of_torchrun_train_together_and_share_the_cases(cohort: Pa
     assert manifest["complete"]
     assert {case["state"] for case in manifest["cases"]} == {"protected"}
     assert [len(path.read_text().splitlines()) for path in sorted(folder.glob("journal-*.jsonl"))] == [8, 8]
+
+
+def test_two_processes_share_the_trials_of_standard_and_protect_as_one_does(cohort: Path, tmp_path: Path) -> None:
+    alone = job_of(cohort, tmp_path / "alone" / "out", iterations=4, profile="standard")
+    run_undisturbed(alone)
+    job = job_of(cohort, tmp_path / "out", iterations=4, profile="standard")
+    launched = launch(job, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    shown, _ = launched.communicate(timeout=200)
+    assert launched.returncode == 0, shown
+    assert images(job.out) == images(alone.out)
+    kept = [json.loads((one.private / JOB_FOLDER / "training.json").read_text())["scores"] for one in (job, alone)]
+    assert kept[0] == kept[1]
 
 
 def test_when_one_of_two_dies_in_the_training_the_other_says_so_and_one_can_go_on_alone(

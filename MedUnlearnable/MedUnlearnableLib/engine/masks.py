@@ -85,6 +85,19 @@ def local_binary_texture(gray: NDArray[np.floating]) -> NDArray[np.float32]:
     return count.astype(np.float32) / np.float32(len(offsets))
 
 
+def local_deviation(gray: NDArray[np.floating], radius: Radius) -> NDArray[np.float32]:
+    """Standard deviation within the box of `radius`, of each slice by itself, [D, H, W] in the units of `gray`.
+
+    Outside the image the edge voxel is repeated. Sums are taken anew for each voxel: a running sum would depend on
+    where the array begins, and so on the tile.
+    """
+    mean, square = gray.astype(np.float64), gray.astype(np.float64) ** 2
+    for axis in (1, 2):
+        weights = np.full(2 * radius[axis] + 1, 1 / (2 * radius[axis] + 1))
+        mean, square = (ndimage.correlate1d(part, weights, axis, mode="nearest") for part in (mean, square))
+    return np.sqrt(np.maximum(square - mean**2, 0)).astype(np.float32)
+
+
 def slabs_around(layers: Sequence[NDArray[np.integer]], radius: Radius) -> Iterator[Slab]:
     """Slabs along k that cover every voxel within `radius` of a segment, each with the halo the masks need."""
     box = bounding_box(layers, radius)

@@ -12,12 +12,13 @@ class Progress:
 
 
 class AsStage(Progress):
-    """Passes steps on under one name, after `before` others of it: for the user it is all one stage. No curves."""
+    """Passes steps on under one name, between others of it: for the user it is all one stage. No curves."""
 
-    def __init__(self, progress: Progress, stage: str, before: int = 0) -> None:
+    def __init__(self, progress: Progress, stage: str, before: int = 0, after: int = 0) -> None:
         self._progress = progress
         self._stage = stage
         self._before = before
+        self._after = after
 
     def step(self, stage: str, done: int, total: int) -> None:
-        self._progress.step(self._stage, self._before + done, self._before + total)
+        self._progress.step(self._stage, self._before + done, self._before + total + self._after)

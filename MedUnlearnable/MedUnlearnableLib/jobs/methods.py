@@ -52,7 +52,7 @@ METHODS = {
         name=umed.METHOD,
         profiles=umed.PROFILES,
         trained_profiles=umed.TRAINED_PROFILES,
-        auto_profile=lambda job: ("instant", "it needs no training, and none was measured to add protection"),
+        auto_profile=lambda job: ("instant", "it needs no training, and none holds against strong augmentation"),
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
         from_state=umed.UMed.from_state,

@@ -189,7 +189,8 @@ def _seconds_a_voxel(case: Case, method: Method) -> float:
 def _training_line(cost: TrainingCost) -> str:
     plan, memory = cost.plan, "memory" if cost.device == "cpu" else "GPU memory"
     patches = f"{plan.iterations} iterations of {plan.batch} patches of {' x '.join(map(str, plan.sides[::-1]))}"
-    needs = f"training: {patches}; about {cost.memory_mb:.0f} MB of {memory}"
+    often = "" if cost.trainings == 1 else f"{cost.trainings} trainings of "
+    needs = f"training: {often}{patches}; about {cost.memory_mb:.0f} MB of {memory}"
     if cost.seconds is None:
         return f"{needs}; how long it takes, and a forecast, can be told with PyTorch installed"
     duration = f"{cost.seconds / 60:.0f} min" if cost.seconds >= 120 else f"{max(1.0, cost.seconds):.0f} s"

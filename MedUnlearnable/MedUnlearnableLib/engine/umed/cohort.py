@@ -30,11 +30,6 @@ class SegmentClasses:
         """Classes with the background."""
         return 1 + sum(map(len, self.values))
 
-    @property
-    def digits(self) -> int:
-        """Binary digits that tell all classes apart: how many channels a generator needs to be told."""
-        return max(1, (self.count - 1).bit_length())
-
     def of(self, layers: Sequence[NDArray[np.integer]]) -> NDArray[np.int16]:
         """Class of each voxel; where segments overlap, the one of the last layer. Refuses an unknown label."""
         classes = np.zeros(layers[0].shape, np.int16)
@@ -49,10 +44,6 @@ class SegmentClasses:
                 classes[layer == value] = first + known.index(value)
             first += len(known)
         return classes
-
-    def code(self, classes: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Binary digits [digits, *sides] of classes [*sides]."""
-        return np.stack([(classes >> digit) & 1 for digit in range(self.digits)]).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -107,8 +98,8 @@ class Survey:
         """A case that the training cannot use."""
         self._slices.append(0)
 
-    def cohort(self) -> Cohort:
-        """Refuses cases that cannot be trained on together."""
+    def cohort(self, as_volumes: bool) -> Cohort:
+        """Refuses cases that cannot be trained on together. Without `as_volumes`, slice by slice in any case."""
         if len(self._shapes) < SMALLEST_COHORT:
             raise Refused(
                 f"{len(self._shapes)} cases with segments are too few to train on, {SMALLEST_COHORT} are needed; "
@@ -116,11 +107,11 @@ class Survey:
             )
         if len(self._channels) > 1:
             raise Refused("the cases have different numbers of channels, so they cannot be trained on together")
-        dimensions = 3 if self._fit_for_volumes else 2
+        dimensions = 3 if as_volumes and self._fit_for_volumes else 2
         axes = slice(3 - dimensions, 3)
         return Cohort(
             case_count=len(self._shapes),
-            channels=self._channels.pop(),
+            channels=next(iter(self._channels)),
             dimensions=dimensions,
             classes=SegmentClasses(tuple(tuple(sorted(known)) for known in self._values)),
             sides=tuple(int(side) for side in np.max(self._shapes, axis=0)[axes]),

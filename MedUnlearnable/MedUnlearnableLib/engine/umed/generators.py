@@ -1,11 +1,10 @@
 """The networks that make UMed's noise (arXiv 2403.14250): one for the contour, one for the texture inside.
 
 The contour network's encoder is made of central-difference convolutions (Yu et al., arXiv 2003.04092), which see
-edges. A network that is told labels and contour makes both parts by itself (ours). Sizes are our choice, and so is
-what is normalized: the channels of each voxel (Ba et al., arXiv 1607.06450), not the image, so that the noise of a
-voxel depends on what lies within `reach` of it and on nothing else. A tile then gives what the whole image gives, and
-export what the training made. torch is imported inside the functions; classes that derive from `torch.nn.Module` are
-made by cached functions.
+edges. Sizes are our choice, and so is what is normalized: the channels of each voxel (Ba et al., arXiv 1607.06450),
+not the image, so that the noise of a voxel depends on what lies within `reach` of it and on nothing else. A tile then
+gives what the whole image gives, and export what the training made. torch is imported inside the functions; classes
+that derive from `torch.nn.Module` are made by cached functions.
 """
 
 from __future__ import annotations
@@ -22,18 +21,13 @@ _INITIAL_DIFFERENCE = 0.5  # theta of the central-difference convolution, traine
 _LEAK = 0.01  # slope of the activation below zero
 
 
-def build_generators(
-    dimensions: int, in_channels: int, out_channels: int, width: int, depth: int, apart: bool
-) -> nn.Module:
+def build_generators(dimensions: int, in_channels: int, out_channels: int, width: int, depth: int) -> nn.Module:
     """Inputs [N, in_channels, *sides] and contour [N, 1, *sides] (bool) to noise [N, out_channels, *sides] in (-1, 1).
 
-    apart: a network for the contour and one for the texture, and the noise is the one's where `contour` holds; else one
-    network for all. Sides must be multiples of 2**depth; `width` is the number of channels at full resolution, doubled
-    at each halving. Weights come from torch's global stream.
+    The noise is the contour network's where `contour` holds. Sides must be multiples of 2**depth; `width` is the number
+    of channels at full resolution, doubled at each halving. Weights come from torch's global stream.
     """
-    encoders: tuple[Callable[[int, int, int], nn.Module], ...] = (_plain_convolution,)
-    if apart:
-        encoders = (_central_difference_class(), _plain_convolution)
+    encoders = (_central_difference_class(), _plain_convolution)
     return _generators_class()(_unet(dimensions, in_channels, out_channels, width, depth, made) for made in encoders)
 
 
@@ -105,15 +99,15 @@ def _generators_class() -> type[nn.Module]:
     from torch import nn
 
     class Generators(nn.Module):
-        """One network, or that of the contour and that of the texture, each where its mask is."""
+        """That of the contour and that of the texture, each where its mask is."""
 
         def __init__(self, networks: Iterable[nn.Module]) -> None:
             super().__init__()
             self.networks = nn.ModuleList(networks)
 
         def forward(self, inputs: torch.Tensor, contour: torch.Tensor) -> torch.Tensor:
-            on_contour, *inside = (network(inputs).float() for network in self.networks)
-            return (on_contour.where(contour, inside[0]) if inside else on_contour).tanh()
+            on_contour, inside = (network(inputs).float() for network in self.networks)
+            return on_contour.where(contour, inside).tanh()
 
     return Generators
 

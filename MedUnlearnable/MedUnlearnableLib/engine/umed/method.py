@@ -2,9 +2,9 @@
 
 instant    ours: no training. It keeps UMed's idea of where and how much (contour band, interior bounded by texture) and
            replaces the trained generators by a checkerboard, the pixel Nyquist frequency, whose sign is the key
-standard   ours: the checkerboard, weaker around the segments, and faint noise of a generator that is trained under an
-           attacker's augmentations (see recipes.py)
-paper      our implementation of the published idea, as far as it is known (see recipes.py)
+standard   ours: checkerboard or stripes, whichever attackers fall for who are trained on the cohort
+           (carrier_search.py), as strong as the tissue hides it, and weaker around the segments
+paper      our implementation of the published idea, as far as it is known (joint_training.py)
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from ..record import Protected
 from ..streams import RandomStreams
 from ..window import Windows
 from ..window_rules import HuHistogram, units_of, window_of
+from .carrier_search import CarrierSearch
 from .cohort import Cohort, Survey
 from .cost import TrainingCost, training_cost
-from .joint_training import JointTraining, keep, mixed, run
-from .noise import Ports, TrainedNoise
+from .joint_training import JointTraining
+from .noise import TrainedNoise
 from .params import METHOD, UMedParams
-from .plan import Plan, free_mb, plan_training
-from .recipes import RECIPES
+from .plan import SCHEDULES, Plan, free_mb, plan_training
 from .region import Setup, region_of, upright
 from .samples import take_samples
 
 #: Below the noise of a routine CT (about 10 to 15 HU) a change hides; above it, it can be seen.
 VISIBLE_HU = 10.0
-_STATE_FORMAT = "medunlearnable-umed-state/3"
-_TRAINING_FORMAT = "medunlearnable-umed-training/2"
+_STATE_FORMAT = "medunlearnable-umed-state/4"
+_TRAINING_FORMAT = "medunlearnable-umed-training/3"
 
 
 class UMed(BoundedNoise[UMedParams]):
@@ -56,10 +56,11 @@ class UMed(BoundedNoise[UMedParams]):
 
     def __init__(self, params: UMedParams, streams: RandomStreams) -> None:
         super().__init__(params, streams)
+        self._layout: str | None = None  # of the carrier, where attackers chose it
         self._noise: TrainedNoise | None = None
 
     def fit(self, cases: CaseSource, workspace: Workspace | None = None) -> None:
-        """Merges the CT window over the cohort, and trains the generators of the trained profiles.
+        """Merges the CT window over the cohort; lets attackers choose the carrier, or trains generators, by profile.
 
         A case that cannot be read is left to `protect`, which says what is wrong with it. A training that was
         interrupted goes on from what the workspace kept. Raises `Refused` where the cohort is too small to train on.
@@ -92,18 +93,20 @@ class UMed(BoundedNoise[UMedParams]):
         return Protected(case, image, self._record(case, windows, budgets, quality, image, seconds, advice))
 
     def state(self) -> State:
-        """What `protect` needs for new cases: parameters, key, CT window, and the generators where there are any."""
+        """What `protect` needs for new cases: parameters, key, CT window, and what was learned."""
         header: dict[str, Any] = {
             "format": _STATE_FORMAT,
             "profile": self.params.profile,
             "seed": self.streams.seed.hex(),
             "ct_window_hu": self._ct_window_hu,
             "params": self.params.to_json(),
+            "layout": self._layout,
         }
-        if self._noise is None:
+        noise = self._noise
+        if noise is None:
             return State(header)
-        ports = self._noise.ports.to_json()
-        return State({**header, "trained": {"ports": ports, "width": self._noise.width}}, self._noise.weights)
+        sizes = {"dimensions": noise.dimensions, "channels": noise.channels, "width": noise.width}
+        return State({**header, "generators": sizes}, noise.weights)
 
     @classmethod
     def from_state(cls, state: State, **changes: Any) -> UMed:
@@ -112,14 +115,18 @@ class UMed(BoundedNoise[UMedParams]):
         header = state.header
         params = replace(UMedParams.from_json(header["params"]), **changes)
         method = cls(params, RandomStreams(bytes.fromhex(header["seed"])))
-        limits, trained = header["ct_window_hu"], header.get("trained")
+        limits, sizes = header["ct_window_hu"], header.get("generators")
         method._ct_window_hu = (limits[0], limits[1]) if limits else None
-        if trained:
-            method._noise = TrainedNoise(Ports.from_json(trained["ports"]), trained["width"], state.arrays)
+        method._layout = header["layout"]
+        if sizes:
+            method._noise = TrainedNoise(**sizes, weights=state.arrays)
         return method
 
     def _setup(self) -> Setup:
-        return Setup(self.params, self._ct_window_hu, Carrier.draw(self.streams.generator("carrier")))
+        carrier = Carrier.draw(self.streams.generator("carrier"))
+        if self._layout is not None:
+            carrier = replace(carrier, layout=self._layout)
+        return Setup(self.params, self._ct_window_hu, carrier)
 
     def _look_at(self, cases: CaseSource, survey: Survey | None, progress: Progress) -> None:
         """One pass over the cohort: the CT window, and what `survey` wants to know."""
@@ -159,11 +166,11 @@ class UMed(BoundedNoise[UMedParams]):
         """From a look at all cases, which also merges the CT window."""
         survey = Survey()
         self._look_at(cases, survey, workspace.progress)
-        cohort = survey.cohort()
+        cohort = survey.cohort(SCHEDULES[self.params.profile].as_volumes)
         return cohort, plan_training(cohort, self.params, workspace.device, free_mb(workspace.device))
 
     def _train(self, cases: CaseSource, workspace: Workspace) -> None:
-        recipe, kept = RECIPES[self.params.profile], workspace.kept()
+        kept = workspace.kept()
         if kept is None:
             cohort, plan = self._planned(cases, workspace)
         else:
@@ -171,10 +178,7 @@ class UMed(BoundedNoise[UMedParams]):
             limits = kept.header["ct_window_hu"]
             self._ct_window_hu = (limits[0], limits[1]) if limits else None
             cohort, plan = Cohort.from_json(kept.header["cohort"]), Plan.from_json(kept.header["plan"])
-        ports = Ports.of(cohort, recipe.told_labels)
-        training = JointTraining(
-            ports, plan, recipe, self.params.budget_share, self.streams, workspace.device, workspace.team
-        )
+        training = self._training(cohort, plan, workspace)
         if kept is not None:
             training.load(kept)
         if not training.is_over:
@@ -187,17 +191,26 @@ class UMed(BoundedNoise[UMedParams]):
                 "cohort": cohort.to_json(),
                 "plan": plan.to_json(),
             }
-            if kept is None and workspace.team.size > 1:
-                keep(training, workspace, header)  # what the others begin with
+            if kept is None and workspace.team.size > 1:  # what the others begin with
+                workspace.keep(State({**header, **training.state().header}, training.state().arrays))
             with workspace.team.together(workspace.device):
-                run(training, samples, workspace, header)
-        self._noise = training.noise()
+                training.run(samples, workspace, header)
+        if isinstance(training, CarrierSearch):
+            self._layout = training.layout
+        else:
+            self._noise = training.noise()
+
+    def _training(self, cohort: Cohort, plan: Plan, workspace: Workspace) -> CarrierSearch | JointTraining:
+        share, device, team = self.params.budget_share, workspace.device, workspace.team
+        if self.params.profile == "standard":
+            return CarrierSearch(plan, share, device, team)
+        return JointTraining(cohort, plan, share, self.streams, device, team)
 
     def _perturbed(self, case: Case, windows: Windows, workspace: Workspace) -> NDArray[Any]:
         image = case.image.copy()
         case, after = upright(case), upright(replace(case, image=image)).image
         setup, share, noise = self._setup(), self.params.budget_share, self._noise
-        if self.params.trained and noise is None:
+        if self.params.trained and self._layout is None and noise is None:
             raise UsageError(f"profile {self.params.profile} needs `fit`, or a saved state, before `protect`")
         radius = setup.radius(case)
         slabs = list(slabs_around(case.segments, radius) if noise is None else noise.slabs(case, radius))
@@ -205,10 +218,11 @@ class UMed(BoundedNoise[UMedParams]):
         for number, slab in enumerate(slabs):
             workspace.progress.step("protect", number, len(slabs))
             region = region_of(case, windows, slab, radius)
-            pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji)
-            if noise is not None and scale is not None:
-                made = noise.of(case, region, scale, workspace.device)
-                pattern = mixed(made, pattern, RECIPES[self.params.profile].carrier_share)
+            pattern: NDArray[Any]
+            if noise is None or scale is None:
+                pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji)
+            else:
+                pattern = noise.of(case, region, scale, workspace.device)
             bound = np.float32(share) * region.bound(self.params)[slab.inner]
             deltas = np.broadcast_to(bound * pattern, (len(after), *bound.shape))
             for stored, changed, delta, window in zip(case.image, after, deltas, windows):

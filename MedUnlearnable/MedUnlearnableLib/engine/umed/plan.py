@@ -10,7 +10,6 @@ from typing import Any
 from ..errors import Refused
 from .cohort import Cohort
 from .params import UMedParams
-from .recipes import RECIPES, Recipe
 
 #: Halvings, by dimensions.
 GENERATOR_DEPTH = {2: 3, 3: 2}
@@ -33,6 +32,26 @@ _FIXED_MB = 450  # torch itself, networks and optimizers
 
 
 @dataclass(frozen=True)
+class Schedule:
+    """What a profile trains, and for how long (our choice)."""
+
+    as_volumes: bool  # volumes with enough thin slices; else slice by slice
+    networks: int  # in memory at once
+    largest_batch: int
+    epochs: int
+    fewest_iterations: int
+    most_iterations: int
+    most_samples: int | None = None
+
+
+SCHEDULES = {
+    # Of each attacker: enough to find a carrier, not enough to learn the task.
+    "standard": Schedule(False, 1, 16, 0, fewest_iterations=150, most_iterations=150, most_samples=512),
+    "paper": Schedule(True, 3, 8, 100, fewest_iterations=2000, most_iterations=5000),
+}
+
+
+@dataclass(frozen=True)
 class Plan:
     """Sizes of one training. Kept with it: a resumed training has the sizes it began with."""
 
@@ -41,6 +60,7 @@ class Plan:
     samples: int
     iterations: int
     width: int
+    networks: int  # in memory at once
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -55,7 +75,7 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
 
     Refuses where even the smallest does not fit.
     """
-    recipe = RECIPES[params.profile]
+    schedule = SCHEDULES[params.profile]
     kind = (device, cohort.dimensions)
     sides = tuple(
         _patch_side(
@@ -63,12 +83,16 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
         )
         for side, extent in zip(cohort.sides, cohort.extent)
     )
-    batch = min(max(_SMALLEST_BATCH, _BATCH_VOXELS[kind] // math.prod(sides)), recipe.largest_batch)
+    batch = min(max(_SMALLEST_BATCH, _BATCH_VOXELS[kind] // math.prod(sides)), schedule.largest_batch)
     pieces = sum(cohort.pieces)
     samples = pieces if all(a >= b for a, b in zip(sides, cohort.sides)) else max(pieces, _FEW_SAMPLES)
-    samples = min(samples, max(batch, int(_SAMPLES_MB * 2**20 / sample_bytes(sides, cohort.channels))))
-    iterations = params.iterations or _iterations(recipe, pieces, batch)
-    plan = Plan(sides, batch, samples, iterations, params.width)
+    samples = min(
+        samples,
+        schedule.most_samples or samples,
+        max(batch, int(_SAMPLES_MB * 2**20 / sample_bytes(sides, cohort.channels))),
+    )
+    iterations = params.iterations or _iterations(schedule, pieces, batch)
+    plan = Plan(sides, batch, samples, iterations, params.width, schedule.networks)
     while free_mb is not None and estimate_training_mb(plan, cohort) > free_mb:
         if plan.batch <= _SMALLEST_BATCH:
             raise Refused(
@@ -82,8 +106,7 @@ def plan_training(cohort: Cohort, params: UMedParams, device: str, free_mb: floa
 def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
     """About the peak memory of the training, in MB: samples, activations of all networks and their gradients."""
     voxels = plan.batch * math.prod(plan.sides)
-    networks = 3  # a surrogate and up to two generators
-    activations = _BYTES_A_VOXEL_AND_CHANNEL[cohort.dimensions] * networks * plan.width * voxels
+    activations = _BYTES_A_VOXEL_AND_CHANNEL[cohort.dimensions] * plan.networks * plan.width * voxels
     classes = 6 * 4 * cohort.classes.count * voxels  # logits, probabilities, truth, and their gradients
     samples = plan.samples * sample_bytes(plan.sides, cohort.channels)
     return _FIXED_MB + (activations + classes + samples) / 2**20
@@ -107,8 +130,8 @@ def free_mb(device: str) -> float | None:
     return int(available.split()[1]) / 2**10
 
 
-def _iterations(recipe: Recipe, pieces: int, batch: int) -> int:
-    return min(max(recipe.fewest_iterations, recipe.epochs * pieces // batch), recipe.most_iterations)
+def _iterations(schedule: Schedule, pieces: int, batch: int) -> int:
+    return min(max(schedule.fewest_iterations, schedule.epochs * pieces // batch), schedule.most_iterations)
 
 
 def _patch_side(wanted: int, dimensions: int) -> int:

@@ -12,15 +12,23 @@ from numpy.typing import NDArray
 
 from ..carrier import Carrier, fine_axes
 from ..case import Case, Geometry
-from ..masks import Box, Radius, Slab, contour_and_interior, contour_radius, local_binary_texture
+from ..masks import (
+    Box,
+    Radius,
+    Slab,
+    contour_and_interior,
+    contour_radius,
+    local_binary_texture,
+    local_deviation,
+)
 from ..window import IntensityWindow, Windows
 from ..window_rules import windows_of
-from .params import UMedParams
+from .params import DEVIATION_SHARE, UMedParams
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is settled before any training: the choices, the CT window of the cohort, the sign of the carrier."""
+    """What the masks and bounds need: the choices, the CT window of the cohort, the carrier."""
 
     params: UMedParams
     ct_window_hu: tuple[float, float] | None
@@ -47,6 +55,7 @@ class Region:
     """The halo of a slab. Within `Slab.inner` all of it is as in the whole volume; at the rim the masks are not."""
 
     slab: Slab
+    radius: Radius  # half-width of the contour band
     image: NDArray[np.float32]  # [C, D, H, W], the window as 0 to 1
     contour: NDArray[np.bool_]  # [D, H, W]
     interior: NDArray[np.bool_]  # [D, H, W], not contour
@@ -54,10 +63,18 @@ class Region:
 
     def bound(self, params: UMedParams) -> NDArray[np.float32]:
         """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, less outside the segments
-        and, by texture, in the interior."""
-        texture = np.maximum(local_binary_texture(self.image.mean(0)), np.float32(params.smallest_texture))
+        and, by texture, in the interior; in `standard` by texture everywhere."""
         contour = np.where(self.segments, np.float32(1), np.float32(params.largest_outside))
+        texture = np.clip(self._texture(params), np.float32(params.smallest_texture), np.float32(1))
+        if params.profile == "standard":
+            return np.where(self.contour, contour, self.interior) * texture
         return np.where(self.contour, contour, np.where(self.interior, texture, np.float32(0)))
+
+    def _texture(self, params: UMedParams) -> NDArray[np.float32]:
+        gray = self.image.mean(0)
+        if params.profile == "standard":
+            return local_deviation(gray, self.radius) * np.float32(DEVIATION_SHARE / params.budget_share)
+        return local_binary_texture(gray)
 
 
 def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Region:
@@ -65,7 +82,7 @@ def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Regio
     contour, interior = contour_and_interior(layers, radius)
     segments = np.logical_or.reduce([layer != 0 for layer in layers])
     image = np.stack([_normalized(window, channel[slab.halo]) for window, channel in zip(windows, case.image)])
-    return Region(slab, image, contour, interior, segments)
+    return Region(slab, radius, image, contour, interior, segments)
 
 
 def brightness_scale(case: Case, windows: Windows, dimensions: int) -> Scale:

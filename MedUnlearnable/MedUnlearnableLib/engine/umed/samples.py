@@ -62,6 +62,19 @@ def take_samples(
     return samples
 
 
+def perturbed(samples: Samples, pattern: NDArray[np.generic], epsilon: float) -> NDArray[np.float32]:
+    """Images [N, C, *sides] changed by `pattern` [*sides], -1 to 1, within their bounds, on the grid of the file.
+
+    The same rounding as `IntensityWindow.write_back`, on the window as 0 to 1.
+    """
+    delta = samples["bound"] * pattern.astype(np.float32)
+    quantum = samples["quantum"].reshape(*samples["quantum"].shape, *[1] * pattern.ndim)
+    step = np.where(quantum > 0, quantum, np.float32(1))
+    levels = np.floor(epsilon / step + 1e-6)
+    on_grid = np.clip(np.rint(delta / step), -levels, levels) * step
+    return np.clip(samples["image"] + np.where(quantum > 0, on_grid, delta), 0, 1).astype(np.float32)
+
+
 def _drawn(
     ids: Sequence[str], cohort: Cohort, count: int, random: np.random.Generator
 ) -> Iterator[tuple[str, list[int]]]:
