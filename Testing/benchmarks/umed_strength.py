@@ -46,7 +46,7 @@ from MedUnlearnableLib.engine.quality import measure
 from MedUnlearnableLib.engine.streams import RandomStreams
 from MedUnlearnableLib.engine.team import Team
 from MedUnlearnableLib.engine.umed import UMed, UMedParams
-from MedUnlearnableLib.engine.umed.params import OUTSIDE_SHARE, TEXTURE_FLOOR
+from MedUnlearnableLib.engine.umed.params import OUTSIDE_SHARE
 from MedUnlearnableLib.engine.window import IntensityWindow
 from MedUnlearnableLib.files.volume import read_json, write_atomically, write_json
 from MedUnlearnableLib.jobs.workspace import FolderWorkspace
@@ -151,7 +151,7 @@ def plan() -> Iterator[Cell]:
         for arm in ("clean", "instant", "standard"):
             yield Cell(set_name, arm)
     others = (
-        "standard-untrained",
+        "checkerboard",
         "instant-everywhere",
         "instant-moved",
         "white-instant",
@@ -165,7 +165,7 @@ def plan() -> Iterator[Cell]:
         for arm in others:
             yield Cell(set_name, arm)
     for set_name in ("busi", "hippocampus", "dsb2018"):
-        for arm in ("clean", "standard", "standard-untrained", "instant", "white-standard", "em", "em-augmented"):
+        for arm in ("clean", "standard", "checkerboard", "instant", "white-standard", "em", "em-augmented"):
             yield Cell(set_name, arm, "nnunet")
         for attack_name in ATTACKS:
             for arm in ("clean", "standard", "instant") if attack_name not in ("plain", "nnunet", "clean25") else ():
@@ -174,7 +174,7 @@ def plan() -> Iterator[Cell]:
         for arm in more:
             yield Cell(set_name, arm)
     for set_name in ("hippocampus", "dsb2018"):  # strong augmentation where the structure is plain to see
-        yield Cell(set_name, "standard-untrained-40db", "nnunet")
+        yield Cell(set_name, "checkerboard-40db", "nnunet")
     for set_name, arm, attack_name in BARS:
         for seed in three_seeds:
             yield Cell(set_name, arm, attack_name, seed)
@@ -249,12 +249,8 @@ def pattern(cohort: Cohort, epsilon: float) -> Made:
     return images, {"epsilon": epsilon}
 
 
-#: The checkerboard of `standard`, without what it trains.
-UNTRAINED: dict[str, Any] = {
-    "profile": "instant",
-    "texture_floor": TEXTURE_FLOOR["standard"],
-    "outside_share": OUTSIDE_SHARE["standard"],
-}
+#: As strong everywhere in the segments, and half as strong around them.
+CHECKERBOARD: dict[str, Any] = {"profile": "instant", "texture_floor": 1.0, "outside_share": OUTSIDE_SHARE["standard"]}
 
 ARMS: dict[str, Callable[[Cohort], Made]] = {
     "clean": lambda cohort: (cohort.images, {}),
@@ -264,8 +260,8 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "instant-cleaned": without_carrier_of,
     "paper": partial(umed, profile="paper"),
     "standard": partial(umed, profile="standard"),
-    "standard-untrained": partial(umed, **UNTRAINED, epsilon=4 / 255),
-    "standard-untrained-40db": partial(umed, **UNTRAINED, epsilon=9 / 255),
+    "checkerboard": partial(umed, **CHECKERBOARD, epsilon=4 / 255),
+    "checkerboard-40db": partial(umed, **CHECKERBOARD, epsilon=9 / 255),
     "standard-from-states": partial(from_states, profile="standard"),
     "standard-strong": partial(umed, profile="standard", epsilon=6 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),

@@ -294,8 +294,8 @@ def test_the_training_says_where_it_is(pictures):
     steps = [step for step in progress.steps if step[0] == "train"]
     assert {total for _, _, total in steps} == {3 * len(TRIALS)}
     assert sorted({done for _, done, _ in steps}) == list(range(3 * len(TRIALS) + 1))
-    assert list(progress.curves) == ["held-out DSC"]
-    assert list(progress.curves["held-out DSC"]) == list(range(1, len(TRIALS) + 1))
+    assert list(progress.curves) == [f"DSC left by {layout}" for layout in LAYOUTS]
+    assert all(list(curve) == [0, 1, 2] for curve in progress.curves.values())
     progress = Listens()
     fitted(pictures, on_cpu(progress), profile="paper")
     assert [step for step in progress.steps if step[0] == "train"] == [("train", n, 3) for n in range(4)]

@@ -27,6 +27,7 @@ from MedUnlearnableLib.files.samples import synthetic_ct
 from MedUnlearnableLib.files.volume import read_json, write_atomically
 from MedUnlearnableLib.jobs.events import EVENTS_FILE
 from MedUnlearnableLib.jobs.job import Job
+from MedUnlearnableLib.jobs.methods import build
 from MedUnlearnableLib.jobs.plan import plan_of
 from MedUnlearnableLib.jobs.runner import JOB_FOLDER, RunningJob, start
 from MedUnlearnableLib.reporters import LineReporter
@@ -192,6 +193,22 @@ def test_a_dry_run_without_torch_says_what_it_can_and_then_what_is_missing(
     assert "how long it takes, and a forecast, can be told with PyTorch installed" in seen.out
     assert f"{CASES} of {CASES} cases, after a training" in seen.out
     assert "error: profile standard needs PyTorch, which is not installed" in seen.err
+
+
+@needs_torch
+def test_a_saved_state_of_standard_protects_without_torch_and_one_of_paper_says_what_is_missing(
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    new = {}
+    for name in ("standard", "paper"):
+        state = tmp_path / f"{name}.json"
+        assert start(job_of(cohort, tmp_path / name, profile=name, save_state=state)).wait()["exit_code"] == 0
+        new[name] = job_of(cohort, tmp_path / "new", profile="auto", seed=None, parameters={}, state=state)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    assert build(new["standard"])[0].params.profile == "standard"
+    with pytest.raises(Refused, match="profile paper needs PyTorch"):
+        build(new["paper"])
 
 
 @needs_torch

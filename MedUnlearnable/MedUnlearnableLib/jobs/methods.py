@@ -34,7 +34,8 @@ class MethodKind:
 
     name: str
     profiles: tuple[str, ...]
-    trained_profiles: tuple[str, ...]  # those that need PyTorch
+    trained_profiles: tuple[str, ...]  # those that need PyTorch to train
+    torch_profiles: tuple[str, ...]  # those that need it to protect with a saved state, too
     auto_profile: Callable[[Job], tuple[str, str]]  # the profile to take, and why
     refuse_bad_choices: Callable[[Mapping[str, Any]], object]
     new: Callable[[str, Mapping[str, Any], RandomStreams], Method]  # profile, choices, seed
@@ -52,6 +53,7 @@ METHODS = {
         name=umed.METHOD,
         profiles=umed.PROFILES,
         trained_profiles=umed.TRAINED_PROFILES,
+        torch_profiles=("paper",),
         auto_profile=lambda job: ("instant", "it needs no training, and none holds against strong augmentation"),
         refuse_bad_choices=lambda choices: umed.UMedParams(**choices),
         new=lambda profile, choices, streams: umed.UMed(umed.UMedParams(profile=profile, **choices), streams),
@@ -63,6 +65,7 @@ METHODS = {
         name=salm.METHOD,
         profiles=salm.PROFILES,
         trained_profiles=salm.TRAINED_PROFILES,
+        torch_profiles=salm.TRAINED_PROFILES,
         auto_profile=lambda job: ("standard", "measured to hold best, and needs no training"),
         refuse_bad_choices=lambda choices: salm.SALMParams(**choices),
         new=lambda profile, choices, streams: salm.SALM(salm.SALMParams(profile=profile, **choices), streams),
@@ -72,6 +75,7 @@ METHODS = {
         name=medlocker.METHOD,
         profiles=medlocker.PROFILES,
         trained_profiles=medlocker.TRAINED_PROFILES,
+        torch_profiles=medlocker.TRAINED_PROFILES,
         auto_profile=lambda job: medlocker.auto_profile(
             len(job.parameters.get("models", ())), sum(case.classes is not None for case in job.cases)
         ),
@@ -112,9 +116,10 @@ def choose(job: Job) -> tuple[Method, str]:
 
 
 def missing_torch(job: Job, method: Method) -> str:
-    """What to do, where the profile needs PyTorch and there is none; else nothing."""
-    profile = method.params.profile
-    return _missing_torch(f"profile {profile}") if profile in METHODS[job.method].trained_profiles else ""
+    """What to do, where the run needs PyTorch and there is none; else nothing."""
+    kind, profile = METHODS[job.method], method.params.profile
+    needed = kind.trains(method, job) or profile in kind.torch_profiles
+    return _missing_torch(f"profile {profile}") if needed else ""
 
 
 def refuse_bad_request(job: Job) -> None:

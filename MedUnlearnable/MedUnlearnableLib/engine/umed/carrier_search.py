@@ -4,9 +4,8 @@ Which pattern a network takes for the segment depends on the tissue, so every la
 who starts from nothing trains for a moment on samples that carry it, and segments clean ones it has not seen: without
 augmentation, under nnU-Net's, and after a blur. The layout that leaves the lowest mean DSC is taken.
 
-A search over a few patterns, because what gradients find was measured to be worse: noise of generators that are trained
-together with a surrogate, and a pattern trained the same way, protect no better than nothing beside a checkerboard (see
-docs/umed.md).
+A search over a few patterns, because noise of generators that were trained together with a surrogate added nothing to a
+checkerboard that could be measured (docs/umed.md).
 """
 
 from __future__ import annotations
@@ -66,8 +65,9 @@ class CarrierSearch:
             if self.team.rank < len(left):
                 scores[self.team.rank] = self._trial(samples, *left[self.team.rank], workspace.progress)
             self.team.add_up([scores])
-            self.scores += scores.tolist()[: len(left)]
-            workspace.progress.curve("held-out DSC", len(self.scores), self.scores[-1])
+            for (layout, attacker), score in zip(left, scores.tolist()):
+                self.scores.append(score)
+                workspace.progress.curve(f"DSC left by {layout}", ATTACKERS.index(attacker), score)
             if self.team.leads:
                 workspace.keep(State({**header, **self.state().header}))
 
