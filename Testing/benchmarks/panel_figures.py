@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FIGURES = ROOT / "Resources" / "Figures"
 PANEL_WIDTH = 342  # Slicer's default
 VIEW_SIZE = (320, 300)
-COHORT, TRAINING_STEPS = 20, 300
+COHORT, TRAINING_STEPS, TRIALS_SHOWN = 20, 100, 8
 CAPTION = "Rendered in the test host, not in Slicer"
 
 
@@ -58,7 +58,7 @@ def picture_of_training(module: ScriptedModule, application: Any) -> None:
     options = {"profile": "standard", "parameters": {"iterations": TRAINING_STEPS, "width": 8}}
     panel.keeper.run = Run([partial(ProtectJob, cases, "UMed", options)])
     panel._watch()
-    while "loss" not in panel.curve.points or panel.curve.points["loss"][-1][0] < 0.7 * TRAINING_STEPS:
+    while sum(map(len, panel.curve.points.values())) < TRIALS_SHOWN:
         application.processEvents()
         if panel.keeper.run is None:
             raise RuntimeError(f"the training ended early: {module.ui.statusLabel.text}")

@@ -263,7 +263,7 @@ ARMS: dict[str, Callable[[Cohort], Made]] = {
     "checkerboard": partial(umed, **CHECKERBOARD, epsilon=4 / 255),
     "checkerboard-40db": partial(umed, **CHECKERBOARD, epsilon=9 / 255),
     "standard-from-states": partial(from_states, profile="standard"),
-    "standard-strong": partial(umed, profile="standard", epsilon=6 / 255),
+    "standard-strong": partial(umed, profile="standard", epsilon=8 / 255),
     "standard-everywhere": partial(umed, profile="standard", labels=np.ones_like),
     "standard-moved": partial(umed, profile="standard", labels=moved),
     "white-instant": partial(white, like="instant"),

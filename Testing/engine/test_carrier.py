@@ -12,12 +12,16 @@ def pattern_of(carrier, box, shape, spacing=(1.0, 1.0, 1.0)):
     return np.broadcast_to(carrier.pattern(box, spacing, shape), tuple(s.stop - s.start for s in box))
 
 
+def carrier_of(sign, layout):
+    return Carrier(sign, **LAYOUTS[layout])
+
+
 def whole(shape):
     return tuple(slice(0, n) for n in shape)
 
 
 @given(
-    st.builds(Carrier, st.sampled_from([-1, 1]), st.sampled_from(LAYOUTS)),
+    st.builds(carrier_of, st.sampled_from([-1, 1]), st.sampled_from(sorted(LAYOUTS))),
     st.tuples(*[st.integers(0, 20)] * 3),
     st.permutations([1.0, 2.0, 3.0]),
 )
@@ -37,10 +41,21 @@ def test_it_is_a_checkerboard_with_a_sign():
 
 def test_stripes_are_two_pixels_wide_and_run_along_rows_or_columns():
     stripe = [1, 1, -1, -1, 1, 1]
-    rows, columns = (pattern_of(Carrier(1, name), whole((1, 6, 6)), (1, 6, 6))[0] for name in ("rows", "columns"))
+    rows, columns = (pattern_of(Carrier(1, 0, *s), whole((1, 6, 6)), (1, 6, 6))[0] for s in ((1, 0), (0, 1)))
     assert rows[:, 3].tolist() == columns[3].tolist() == stripe
     assert (rows == rows[:, :1]).all()
     assert (columns == columns[:1]).all()
+
+
+def test_layouts_stay_within_the_budget_are_equally_strong_and_hold_a_checkerboard():
+    shape = (1, 8, 8)
+    board = pattern_of(Carrier(1), whole(shape), shape)
+    for layout in LAYOUTS:
+        pattern = pattern_of(carrier_of(1, layout), whole(shape), shape)
+        assert np.abs(pattern).max() <= 1 + 1e-6
+        assert np.square(pattern).mean() == pytest.approx(1 / 2)
+        assert (pattern * board).mean() >= 1 / 2 - 1e-6
+        assert pattern.mean() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -56,7 +71,7 @@ def test_stripes_are_two_pixels_wide_and_run_along_rows_or_columns():
 )
 def test_it_is_constant_across_the_coarsest_axis(spacing, shape, constant_axis, layout):
     assert constant_axis not in fine_axes(spacing, shape)
-    pattern = pattern_of(Carrier(1, layout), whole(shape), shape, spacing)
+    pattern = pattern_of(carrier_of(1, layout), whole(shape), shape, spacing)
     assert np.all(pattern == np.take(pattern, [0], axis=constant_axis))
 
 

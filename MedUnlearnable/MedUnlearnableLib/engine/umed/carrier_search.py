@@ -15,7 +15,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..attack import AttackData, AttackSettings, attack
 from ..carrier import LAYOUTS, Carrier
@@ -45,7 +44,7 @@ class CarrierSearch:
     @property
     def layout(self) -> str:
         """The best one, after the last trial; the first of equals."""
-        return LAYOUTS[int(np.reshape(self.scores, (len(LAYOUTS), -1)).mean(1).argmin())]
+        return tuple(LAYOUTS)[int(np.reshape(self.scores, (len(LAYOUTS), -1)).mean(1).argmin())]
 
     def state(self) -> State:
         """All that a resumed search needs."""
@@ -89,11 +88,8 @@ def trial(
 ) -> float:
     """DSC on clean samples of one attacker; every eighth sample is held out."""
     test = np.arange(len(samples)) % _TEST_EVERY == 0
-    height, width = plan.sides
-    box = (slice(0, 1), slice(0, height), slice(0, width))
-    pattern: NDArray[np.int8] = Carrier(1, layout).pattern(box, (2.0, 1.0, 1.0), (1, height, width))[0]
     data = AttackData(
-        perturbed(samples[~test], pattern, epsilon),
+        perturbed(samples, Carrier(1, **LAYOUTS[layout]), epsilon)[~test],
         samples["classes"][~test],
         samples["image"][test],
         samples["classes"][test],

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bounded_noise import BoundedNoise, advice_on_budgets
-from ..carrier import Carrier
+from ..carrier import LAYOUTS, Carrier
 from ..case import Case, CaseSource
 from ..errors import Refused, UsageError
 from ..masks import contour_and_interior, slabs_around
@@ -125,7 +125,7 @@ class UMed(BoundedNoise[UMedParams]):
     def _setup(self) -> Setup:
         carrier = Carrier.draw(self.streams.generator("carrier"))
         if self._layout is not None:
-            carrier = replace(carrier, layout=self._layout)
+            carrier = Carrier(carrier.sign, **LAYOUTS[self._layout])
         return Setup(self.params, self._ct_window_hu, carrier)
 
     def _look_at(self, cases: CaseSource, survey: Survey | None, progress: Progress) -> None:
@@ -220,7 +220,8 @@ class UMed(BoundedNoise[UMedParams]):
             region = region_of(case, windows, slab, radius)
             pattern: NDArray[Any]
             if noise is None or scale is None:
-                pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji)
+                texture = 1.0 if self._layout is None else region.hides_stripes(self.params)[slab.inner]
+                pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji, texture)
             else:
                 pattern = noise.of(case, region, scale, workspace.device)
             bound = np.float32(share) * region.bound(self.params)[slab.inner]

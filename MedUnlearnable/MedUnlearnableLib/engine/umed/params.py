@@ -12,12 +12,9 @@ METHOD = "UMed"
 PROFILES = ("instant", "standard", "paper")
 TRAINED_PROFILES = ("standard", "paper")
 #: Default budget by profile, a fraction of the window.
-DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 4 / 255, "paper": 4 / 255}
+DEFAULT_EPSILON = {"instant": 4 / 255, "standard": 6 / 255, "paper": 4 / 255}
 #: Smallest texture bound by profile, as a share of epsilon. 0 leaves smooth tissue unprotected, as published.
-TEXTURE_FLOOR = {"instant": 0.75, "standard": 0.25, "paper": 0.0}
-#: Texture bound of `standard`: the change is at most this share of the tissue's own deviation around the voxel. Stripes
-#: of one strength can be made out in cysts; these cannot, and are learned as well (both measured).
-DEVIATION_SHARE = 0.5
+TEXTURE_FLOOR = {"instant": 0.75, "standard": 1.0, "paper": 0.0}
 #: Largest change in the half of the contour band that lies outside the segments, as a share of epsilon. At half
 #: strength there it is learned sooner than without it; without it the fewest voxels change (both measured).
 OUTSIDE_SHARE = {"instant": 0.0, "standard": 0.5, "paper": 1.0}

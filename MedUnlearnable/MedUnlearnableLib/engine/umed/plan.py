@@ -108,13 +108,13 @@ def estimate_training_mb(plan: Plan, cohort: Cohort) -> float:
     voxels = plan.batch * math.prod(plan.sides)
     activations = _BYTES_A_VOXEL_AND_CHANNEL[cohort.dimensions] * plan.networks * plan.width * voxels
     classes = 6 * 4 * cohort.classes.count * voxels  # logits, probabilities, truth, and their gradients
-    samples = plan.samples * sample_bytes(plan.sides, cohort.channels)
+    samples = 2 * plan.samples * sample_bytes(plan.sides, cohort.channels)  # as they are, and as an attacker has them
     return _FIXED_MB + (activations + classes + samples) / 2**20
 
 
 def sample_bytes(sides: tuple[int, ...], channels: int) -> int:
-    """Of one prepared sample: image and bound as float32, class and contour."""
-    return math.prod(sides) * (8 * channels + 3)
+    """Of one prepared sample: image, bound and what hides stripes as float32, class and contour."""
+    return math.prod(sides) * (8 * channels + 7)
 
 
 def free_mb(device: str) -> float | None:

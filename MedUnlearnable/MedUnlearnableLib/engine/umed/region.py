@@ -23,7 +23,12 @@ from ..masks import (
 )
 from ..window import IntensityWindow, Windows
 from ..window_rules import windows_of
-from .params import DEVIATION_SHARE, UMedParams
+from .params import UMedParams
+
+#: A budget of this share of the deviation around a voxel is used up by stripes, which then are a quarter as strong as
+#: it. In even tissue a quarter of the stripes is left: of one strength, they can be made out in cysts.
+_DEVIATION_SHARE = 0.5
+_FAINTEST_STRIPES = np.float32(0.25)
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,15 @@ class Region:
 
     def bound(self, params: UMedParams) -> NDArray[np.float32]:
         """Largest change of each voxel, share of the budget [D, H, W]: all on the contour, less outside the segments
-        and, by texture, in the interior; in `standard` by texture everywhere."""
+        and, by texture, in the interior."""
+        texture = np.maximum(local_binary_texture(self.image.mean(0)), np.float32(params.smallest_texture))
         contour = np.where(self.segments, np.float32(1), np.float32(params.largest_outside))
-        texture = np.clip(self._texture(params), np.float32(params.smallest_texture), np.float32(1))
-        if params.profile == "standard":
-            return np.where(self.contour, contour, self.interior) * texture
         return np.where(self.contour, contour, np.where(self.interior, texture, np.float32(0)))
 
-    def _texture(self, params: UMedParams) -> NDArray[np.float32]:
-        gray = self.image.mean(0)
-        if params.profile == "standard":
-            return local_deviation(gray, self.radius) * np.float32(DEVIATION_SHARE / params.budget_share)
-        return local_binary_texture(gray)
+    def hides_stripes(self, params: UMedParams) -> NDArray[np.float32]:
+        """How strong stripes may be, 0 to 1 [D, H, W] (ours): at most a share of the tissue's deviation around them."""
+        deviation = local_deviation(self.image.mean(0), self.radius)
+        return np.clip(deviation * np.float32(_DEVIATION_SHARE / params.budget_share), _FAINTEST_STRIPES, np.float32(1))
 
 
 def region_of(case: Case, windows: Windows, slab: Slab, radius: Radius) -> Region:

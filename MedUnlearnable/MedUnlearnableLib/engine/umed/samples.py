@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..carrier import Carrier
 from ..case import Case, CaseSource
 from ..masks import Box
 from ..method import Workspace
@@ -26,6 +27,7 @@ def sample_dtype(cohort: Cohort, plan: Plan) -> np.dtype:
         [
             ("image", np.float32, image),  # the window as 0 to 1
             ("bound", np.float32, image),  # largest change, share of the window; 0 where nothing may change
+            ("hides_stripes", np.float32, plan.sides),  # how strong stripes may be, 0 to 1
             ("classes", np.int16, plan.sides),
             ("contour", np.bool_, plan.sides),
             ("mean", np.float32, (cohort.channels,)),  # of the slice or volume the patch is from
@@ -62,13 +64,17 @@ def take_samples(
     return samples
 
 
-def perturbed(samples: Samples, pattern: NDArray[np.generic], epsilon: float) -> NDArray[np.float32]:
-    """Images [N, C, *sides] changed by `pattern` [*sides], -1 to 1, within their bounds, on the grid of the file.
+def perturbed(samples: Samples, carrier: Carrier, epsilon: float) -> NDArray[np.float32]:
+    """Images [N, C, H, W] changed by the carrier within their bounds, on the grid of the file.
 
     The same rounding as `IntensityWindow.write_back`, on the window as 0 to 1.
     """
-    delta = samples["bound"] * pattern.astype(np.float32)
-    quantum = samples["quantum"].reshape(*samples["quantum"].shape, *[1] * pattern.ndim)
+    count, *sides = samples["hides_stripes"].shape
+    # Patches begin where the carriers have their first phase, see `_patch`; they are taken for slices of a stack here.
+    box = (slice(0, count), slice(0, sides[0]), slice(0, sides[1]))
+    pattern = carrier.pattern(box, (2.0, 1.0, 1.0), (count, *sides), samples["hides_stripes"])
+    delta = samples["bound"] * np.broadcast_to(pattern, (count, *sides))[:, np.newaxis]
+    quantum = samples["quantum"][..., np.newaxis, np.newaxis]
     step = np.where(quantum > 0, quantum, np.float32(1))
     levels = np.floor(epsilon / step + 1e-6)
     on_grid = np.clip(np.rint(delta / step), -levels, levels) * step
@@ -98,6 +104,7 @@ def _sample(case: Case, windows: Windows, core: Box, cohort: Cohort, plan: Plan,
     values: dict[str, NDArray[Any]] = {
         "image": region.image[(slice(None), *inner)],
         "bound": np.float32(setup.params.budget_share) * bound * inside,
+        "hides_stripes": region.hides_stripes(setup.params)[inner],
         "classes": cohort.classes.of([layer[core] for layer in case.segments]),
         "contour": region.contour[inner],
     }
