@@ -38,6 +38,7 @@ bench: $(VENV)/.test
 # EM=FOLDER, a checkout of github.com/HanxunH/Unlearnable-Examples, times its attack step beside ours.
 bench-strength: $(VENV)/.test
 	$(BIN)/python Testing/benchmarks/forecast_hits.py
+	$(BIN)/python Testing/benchmarks/umed_carriers.py
 	$(BIN)/python Testing/benchmarks/umed_volumes.py
 	$(if $(EM),$(BIN)/python Testing/benchmarks/umed_speed.py "$(EM)")
 	$(BIN)/python Testing/benchmarks/umed_strength.py
