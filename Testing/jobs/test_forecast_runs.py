@@ -168,7 +168,7 @@ def test_a_dry_run_says_what_a_training_takes_and_what_to_expect_of_it(
     assert seen["training"]["seconds"] > 0
     assert seen["training"]["memory_mb"] > 0
     assert seen["forecast"]["sentence"].startswith("forecast: these segments are easy to learn")
-    assert [case["levels"] for case in seen["cases"]] == [[4] * 3] * CASES
+    assert [case["levels"] for case in seen["cases"]] == [[6] * 3] * CASES
 
 
 @needs_torch
