@@ -354,7 +354,7 @@ def grain(number, layout):
     random = np.random.default_rng(number)
     sigma = {"rows": (2.5, 0.4), "columns": (0.4, 2.5)}[layout]
     tissue = ndimage.gaussian_filter(random.normal(size=case.image.shape[-2:]), sigma)
-    image = 120 + 20 * tissue / tissue.std() + 12 * case.segments[0][0]
+    image = np.clip(120 + 30 * tissue / tissue.std() + 6 * case.segments[0][0], 0, 255)
     return replace(case, image=image[None, None].astype(np.uint8))
 
 
