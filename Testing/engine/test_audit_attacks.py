@@ -71,7 +71,7 @@ def faint_disc(number):
     return (110 + 25 * texture / texture.std() + 22 * labels).astype(np.float32)[:, None], labels
 
 
-def with_carrier(images, labels, levels=16):
+def with_carrier(images, labels, levels=20):
     """A checkerboard under the label and around it."""
     mask = ndimage.binary_dilation(labels > 0, np.ones((1, 5, 5)))[:, None]
     return images + np.float32(levels) * (1 - 2 * (np.indices((SIDE, SIDE)).sum(0) % 2)) * mask
@@ -105,7 +105,7 @@ def results(carrier_cohort):
 def test_positive_control_a_carrier_protects_against_training_from_scratch(results):
     verdict = judge(results[PLAIN.name], 0.0, 0.2, random())
     assert verdict.scores[CLEAN] > 0.75
-    assert verdict.scores[PROTECTED] < 0.45  # bfloat16 rounds differently from processor to processor
+    assert verdict.scores[PROTECTED] < 0.3
     assert verdict.word == HOLDS, verdict
 
 
