@@ -14,7 +14,7 @@ UMed (arXiv 2403.14250), our implementation of the published idea: perturbs the 
 
 instant   ours: a checkerboard within the segments, under UMed's bounds, without training. It weakens training from
           scratch without augmentation; blur, resampling, strong augmentation and subtracting the checkerboard undo it.
-standard  ours: a checkerboard, or stripes with a fainter one, whichever attackers fall for who are trained on these
+standard  ours: a checkerboard, or stripes and a checkerboard, whichever attackers fall for who are trained on these
           cases; at half strength around the segments, too. Stripes hold in part after a blur, a checkerboard does not;
           see docs/umed.md. To choose takes PyTorch and at least 16 cases; with a --state neither is needed.
 paper     UMed's alternating training without augmentation, as far as it is known. Needs PyTorch.
