@@ -48,6 +48,10 @@ class Carrier:
         """The checkerboard with a random sign."""
         return cls(int(random.choice((-1, 1))))
 
+    @property
+    def has_stripes(self) -> bool:
+        return self.rows > 0 or self.columns > 0
+
     def pattern(
         self,
         box: Box,

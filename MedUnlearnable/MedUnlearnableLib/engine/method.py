@@ -33,6 +33,10 @@ class State:
     header: dict[str, Any]
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
+    def below(self, header: Mapping[str, Any]) -> State:
+        """The same with `header` before its own."""
+        return State({**header, **self.header}, self.arrays)
+
     def to_json(self) -> dict[str, Any]:
         """One JSON object: the header, and the arrays as base64 of their little-endian bytes in C order."""
         arrays = {name: _encoded(array) for name, array in self.arrays.items()}

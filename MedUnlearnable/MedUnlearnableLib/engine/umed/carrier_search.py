@@ -68,7 +68,7 @@ class CarrierSearch:
                 self.scores.append(score)
                 workspace.progress.curve(f"DSC left by {layout}", ATTACKERS.index(attacker), score)
             if self.team.leads:
-                workspace.keep(State({**header, **self.state().header}))
+                workspace.keep(self.state().below(header))
 
     def _trial(self, samples: Samples, layout: str, attacker: AttackSettings, progress: Progress) -> float:
         """DSC on clean samples of an attacker who learned for a moment from those with this carrier."""

@@ -61,7 +61,7 @@ class JointTraining:
         dimensions, channels, classes = cohort.dimensions, cohort.channels, cohort.classes.count
         with self._seeded("umed generators"):
             self.generators = self._placed(generators_of(dimensions, channels, plan.width))
-        with self._seeded(f"umed surrogate {self.iteration}"):
+        with self._seeded("umed surrogate 0"):
             self.surrogate = self._placed(unet(dimensions, channels, classes, plan.width, SURROGATE_DEPTH[dimensions]))
         self._generator_optimizer = torch.optim.Adam(self.generators.parameters(), _RATE, weight_decay=_GENERATOR_DECAY)
         self._surrogate_optimizer = torch.optim.AdamW(
@@ -89,8 +89,7 @@ class JointTraining:
             if self.iteration % every == 0:
                 workspace.progress.curve("loss", self.iteration, loss)
             if self.team.leads and (self.is_over or time.monotonic() - kept > _KEEP_EVERY_SECONDS):
-                state = self.state()
-                workspace.keep(State({**header, **state.header}, state.arrays))
+                workspace.keep(self.state().below(header))
                 kept = time.monotonic()
         workspace.progress.step("train", total, total)
 

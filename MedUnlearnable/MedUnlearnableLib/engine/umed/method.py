@@ -192,7 +192,7 @@ class UMed(BoundedNoise[UMedParams]):
                 "plan": plan.to_json(),
             }
             if kept is None and workspace.team.size > 1:  # what the others begin with
-                workspace.keep(State({**header, **training.state().header}, training.state().arrays))
+                workspace.keep(training.state().below(header))
             with workspace.team.together(workspace.device):
                 training.run(samples, workspace, header)
         if isinstance(training, CarrierSearch):
@@ -220,7 +220,7 @@ class UMed(BoundedNoise[UMedParams]):
             region = region_of(case, windows, slab, radius)
             pattern: NDArray[Any]
             if noise is None or scale is None:
-                texture = 1.0 if self._layout is None else region.hides_stripes(self.params)[slab.inner]
+                texture = region.hides_stripes(self.params)[slab.inner] if setup.carrier.has_stripes else 1.0
                 pattern = setup.carrier.pattern(slab.core, case.geometry.spacing_kji, case.shape_kji, texture)
             else:
                 pattern = noise.of(case, region, scale, workspace.device)
